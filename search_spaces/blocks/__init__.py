@@ -1,0 +1,1 @@
+"""The blocks, one a file: knobs, cost formula and module side by side."""

@@ -1,0 +1,80 @@
+"""Layers that several blocks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Activation = Literal["relu", "relu6", "prelu", "none"]
+
+_ACTIVATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "relu": lambda _: nn.ReLU(inplace=True),
+    "relu6": lambda _: nn.ReLU6(inplace=True),
+    "prelu": nn.PReLU,  # one slope a channel
+    "none": lambda _: nn.Identity(),
+}
+
+
+def activation(name: Activation, channels: int) -> nn.Module:
+    """Return the activation called `name` for maps of `channels` channels."""
+    return _ACTIVATIONS[name](channels)
+
+
+def conv(
+    c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1, dilation: int = 1
+) -> nn.Conv2d:
+    """Return a bias-free convolution, (B, c_in, H, W) -> (B, c_out, ceil(H/stride), ceil(W/stride))."""
+    padding = dilation * (kernel // 2)
+    return nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias=False)
+
+
+def conv_bn(
+    c_in: int,
+    c_out: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    act: Activation = "relu6",
+) -> nn.Sequential:
+    """Return convolution, batch norm and activation; shapes as in `conv`."""
+    layers = [conv(c_in, c_out, kernel, stride=stride, groups=groups), nn.BatchNorm2d(c_out)]
+    return nn.Sequential(*layers, *([] if act == "none" else [activation(act, c_out)]))
+
+
+def bn_relu(channels: int) -> nn.Sequential:
+    """Return batch norm and ReLU, the head of a pre-activation unit; shape unchanged."""
+    return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+
+
+class SqueezeExcite(nn.Module):
+    """Scale each channel by a gate computed from all channels' means.
+
+    Source: Hu et al. 2017, arXiv:1709.01507, Fig. 2. Departures: none.
+    """
+
+    def __init__(self, channels: int, reduction: int = 4) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.squeeze = nn.Linear(channels, hidden)
+        self.excite = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean((2, 3))))))
+        return x * gate[:, :, None, None]
+
+
+def channel_shuffle(x: Tensor, groups: int) -> Tensor:
+    """Interleave `groups` groups of channels: output j*groups+i is input i*(C/groups)+j.
+
+    Source: ShuffleNetV2, arXiv:1807.11164, section 3. (B, C, H, W) -> (B, C, H, W).
+    """
+    b, c, h, w = x.shape
+    if torch.onnx.is_in_onnx_export():  # the form that runtimes know
+        return x.view(b, groups, c // groups, h, w).transpose(1, 2).reshape(b, c, h, w)
+    last = x.permute(0, 2, 3, 1).unflatten(3, (groups, c // groups))  # (B, H, W, groups, C/groups)
+    return last.transpose(3, 4).flatten(3).permute(0, 3, 1, 2)  # one copy, still channels-last

@@ -1,0 +1,297 @@
+"""A search space as data, and the one walk through it.
+
+`Space.draw(choose)` is the only traversal: every algorithm is a function `choose(gene, choices) -> choice`.
+Sampling, decoding, mutation, crossover and enumeration are such functions, and so are the samplers
+in `nas`. A gene with a single choice is never asked for.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from math import prod
+from typing import Any, NamedTuple
+
+from .arch import Arch, Stage
+from .block import Block, Menu, Value, kind_of
+from .errors import SpecError
+from .heads import Head
+from .stems import Stem
+
+Choose = Callable[[str, tuple[Any, ...]], Any]
+Genes = dict[str, Value]
+
+
+class Gene(NamedTuple):
+    """One decision: its name and what may be chosen; the choices never depend on other genes."""
+
+    name: str
+    choices: tuple[Value, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the choices are numbers, so that neighbours resemble each other."""
+        return all(type(choice) in (int, float) for choice in self.choices)
+
+
+@dataclass(frozen=True)
+class StageSpace:
+    """The choices of one stage.
+
+    Attributes:
+        width: output widths, ascending.
+        depth: numbers of blocks, ascending.
+        stride: of the first block.
+        blocks: the menus from which every block of the stage is chosen by itself.
+    """
+
+    width: tuple[int, ...]
+    depth: tuple[int, ...]
+    stride: int
+    blocks: tuple[Menu, ...]
+
+    def __post_init__(self) -> None:
+        _check_ascending("width", self.width)
+        _check_ascending("depth", self.depth)
+        if self.stride not in (1, 2):
+            raise SpecError(f"`stride` (={self.stride}) of a stage must be 1 or 2")
+        kinds = [menu.kind for menu in self.blocks]
+        if not kinds or len(set(kinds)) < len(kinds):
+            raise SpecError(f"`blocks` needs distinct kinds, but got {kinds}")
+
+
+class _Slot(NamedTuple):
+    """The decisions of one block: its kind, and for each kind its knobs."""
+
+    kind: Gene
+    knobs: dict[str, tuple[tuple[str, Gene], ...]]
+
+
+@dataclass(frozen=True)
+class Space:
+    """A set of architectures.
+
+    Attributes:
+        name: what the space is called in results.
+        stem: the stem, but for its width.
+        stem_width: widths of the stem, ascending.
+        stages: the stages in order.
+        head: the head, but for its width.
+        head_width: widths of the head's convolution, ascending; 0 is none.
+    """
+
+    name: str
+    stem: Stem
+    stem_width: tuple[int, ...]
+    stages: tuple[StageSpace, ...]
+    head: Head
+    head_width: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _check_ascending("stem.width", self.stem_width)
+        _check_ascending("head.width", self.head_width, least=0)
+        if not self.stages:
+            raise SpecError("`stages` of a space must hold at least one stage")
+        self._check_channels()
+
+    def draw(self, choose: Choose) -> Arch:
+        """Build the architecture that `choose` decides on, gene by gene."""
+
+        def pick(gene: Gene) -> Any:
+            return gene.choices[0] if len(gene.choices) == 1 else choose(gene.name, gene.choices)
+
+        stem_width, stages, head_width = self._plan
+        drawn_stem = _stem(self.stem, pick(stem_width))
+        drawn = []
+        for stage, (width, depth, slots) in zip(self.stages, stages, strict=True):
+            drawn_width, blocks = pick(width), []
+            for slot in slots[: pick(depth)]:
+                kind = pick(slot.kind)
+                knobs = tuple([(knob, pick(gene)) for knob, gene in slot.knobs[kind]])
+                blocks.append(_block(kind, knobs, stage.blocks))
+            drawn.append(Stage(drawn_width, stage.stride, tuple(blocks)))
+        return Arch(drawn_stem, tuple(drawn), _head(self.head, pick(head_width)))
+
+    def genes(self) -> tuple[Gene, ...]:
+        """Return all genes with more than one choice, in the order in which `draw` meets them."""
+        return self._genes
+
+    def encode(self, arch: Arch) -> Genes:
+        """Return the active genes of `arch`: `decode` gives it back.
+
+        Raises:
+            SpecError: `arch` does not lie in this space; the message names the first gene that differs.
+        """
+        values = _values(arch)
+        active: Genes = {}
+
+        def recall(name: str, choices: tuple[Any, ...]) -> Any:
+            value = values.get(name)
+            if value not in choices:
+                raise SpecError(f"{self.name}: gene {name!r} takes {choices}, but got {value!r}")
+            active[name] = value
+            return value
+
+        if self.draw(recall) != arch:
+            raise SpecError(f"{self.name}: the architecture's fixed parts differ: {arch}")
+        return active
+
+    def decode(self, genes: Mapping[str, Value]) -> Arch:
+        """Return the architecture of `genes`, dormant ones ignored.
+
+        Raises:
+            SpecError: a gene that is needed is missing.
+        """
+        try:
+            return self.draw(lambda name, _: genes[name])
+        except KeyError as error:
+            raise SpecError(f"{self.name}: gene {error} is missing") from None
+
+    def size(self) -> int:
+        """Return the number of architectures, in closed form."""
+        return len(self.stem_width) * len(self.head_width) * prod(map(_stage_size, self.stages))
+
+    def sample(self, rng: random.Random) -> Arch:
+        """Return an architecture, each gene uniform."""
+        draw = rng.random
+        return self.draw(lambda _, choices: choices[int(draw() * len(choices))])
+
+    def mutate(self, arch: Arch, rng: random.Random) -> Arch:
+        """Return `arch` with one active gene changed; genes that wake up are drawn afresh."""
+        genes = self.encode(arch)
+        if not genes:
+            return arch
+        mutated = rng.choice(sorted(genes))
+
+        def replay(name: str, choices: tuple[Any, ...]) -> Any:
+            if name == mutated:
+                return rng.choice([c for c in choices if c != genes[name]])
+            return genes[name] if name in genes else rng.choice(choices)
+
+        return self.draw(replay)
+
+    def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Arch:
+        """Return a child whose genes come from either parent, drawn afresh where neither has one."""
+        parents = self.encode(first), self.encode(second)
+
+        def inherit(name: str, choices: tuple[Any, ...]) -> Any:
+            known = [genes[name] for genes in parents if name in genes]
+            return rng.choice(known or choices)
+
+        return self.draw(inherit)
+
+    def enumerate(self) -> Iterator[Arch]:
+        """Iterate over all architectures, each once."""
+        path: list[list[int]] = []  # (index, number of choices) of each gene asked, in order
+        while True:
+            asked = iter(range(len(path) + 10**9))
+
+            def follow(_: str, choices: tuple[Any, ...]) -> Any:
+                position = next(asked)  # noqa: B023  # used within this turn of the loop only
+                if position == len(path):
+                    path.append([0, len(choices)])
+                return choices[path[position][0]]
+
+            yield self.draw(follow)
+            while path and path[-1][0] == path[-1][1] - 1:
+                path.pop()
+            if not path:
+                return
+            path[-1][0] += 1
+
+    @cached_property
+    def _plan(self) -> tuple[Gene, list[tuple[Gene, Gene, list[_Slot]]], Gene]:
+        stages = []
+        for i, stage in enumerate(self.stages):
+            slots = [_slot(f"s{i}.b{j}", stage.blocks) for j in range(max(stage.depth))]
+            width, depth = Gene(f"s{i}.width", stage.width), Gene(f"s{i}.depth", stage.depth)
+            stages.append((width, depth, slots))
+        return Gene("stem.width", self.stem_width), stages, Gene("head.width", self.head_width)
+
+    @cached_property
+    def _genes(self) -> tuple[Gene, ...]:
+        stem_width, stages, head_width = self._plan
+        genes = [stem_width]
+        for width, depth, slots in stages:
+            genes += [width, depth]
+            for slot in slots:
+                genes.append(slot.kind)
+                genes += [gene for knobs in slot.knobs.values() for _, gene in knobs]
+        return tuple(gene for gene in [*genes, head_width] if len(gene.choices) > 1)
+
+    def _check_channels(self) -> None:
+        """Refuse widths that some block of the stage cannot take, before a search meets them."""
+        widths = self.stem_width
+        for i, stage in enumerate(self.stages):
+            for menu in stage.blocks:
+                for block in variants(menu):
+                    bad = [w for w in widths + stage.width if w % block.multiple_of]
+                    if bad:
+                        raise SpecError(
+                            f"$.stages[{i}]: {menu.kind} with {block} needs multiples of "
+                            f"{block.multiple_of}, but a width may be {bad[0]}"
+                        )
+            widths = stage.width
+
+
+def variants(menu: Menu) -> Iterator[Block]:
+    """Iterate over all blocks of `menu`."""
+    genes = [Gene(name, choices) for name, choices in menu.knobs]
+    total = prod(len(gene.choices) for gene in genes)
+    for index in range(total):
+        values = {}
+        for gene in genes:
+            index, digit = divmod(index, len(gene.choices))
+            values[gene.name] = gene.choices[digit]
+        yield menu.block(**values)
+
+
+def _slot(prefix: str, menus: tuple[Menu, ...]) -> _Slot:
+    knobs = {
+        menu.kind: tuple(
+            (knob, Gene(f"{prefix}.{menu.kind}.{knob}", choices)) for knob, choices in menu.knobs
+        )
+        for menu in menus
+    }
+    return _Slot(Gene(f"{prefix}.kind", tuple(knobs)), knobs)
+
+
+def _values(arch: Arch) -> Genes:
+    """Return the genes that `arch` would have in any space."""
+    values: Genes = {"stem.width": arch.stem.width, "head.width": arch.head.width}
+    for i, stage in enumerate(arch.stages):
+        values |= {f"s{i}.width": stage.width, f"s{i}.depth": len(stage.blocks)}
+        for j, block in enumerate(stage.blocks):
+            kind = kind_of(type(block))
+            values[f"s{i}.b{j}.kind"] = kind
+            for name in vars(block):
+                values[f"s{i}.b{j}.{kind}.{name}"] = getattr(block, name)
+    return values
+
+
+def _stage_size(stage: StageSpace) -> int:
+    block = sum(prod(len(choices) for _, choices in menu.knobs) for menu in stage.blocks)
+    return len(stage.width) * sum(block**depth for depth in stage.depth)
+
+
+@cache
+def _block(kind: str, knobs: tuple[tuple[str, Value], ...], menus: tuple[Menu, ...]) -> Block:
+    block = next(menu.block for menu in menus if menu.kind == kind)
+    return block(**dict(knobs))
+
+
+@cache
+def _stem(stem: Stem, width: int) -> Stem:
+    return replace(stem, width=width)
+
+
+@cache
+def _head(head: Head, width: int) -> Head:
+    return replace(head, width=width)
+
+
+def _check_ascending(name: str, values: tuple[int, ...], least: int = 1) -> None:
+    if not values or list(values) != sorted(set(values)) or values[0] < least:
+        raise SpecError(f"`{name}` (={values}) must ascend and start at {least} or more")
