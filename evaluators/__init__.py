@@ -1,0 +1,1 @@
+"""What one architecture is worth: accuracy and latency, measured."""

@@ -1,0 +1,48 @@
+"""The contract of an evaluator: something that says, step by step, what an architecture is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+from search_spaces.arch import Arch, Task
+from search_spaces.registry import Registry
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure that an evaluator reports.
+
+    Attributes:
+        name: with its unit at the end, where it has one ("latency_ms").
+        goal: whether less or more of it is better.
+    """
+
+    name: str
+    goal: Literal["min", "max"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is known after `step` steps (epochs, repeats) of an evaluation."""
+
+    step: int
+    metrics: Mapping[str, float]
+
+
+class Evaluator(Protocol):
+    """A frozen dataclass that can be called; hashable, printable and picklable.
+
+    Calling it yields at least one `Report`; whoever listens may stop early by no longer asking.
+
+    Raises:
+        CandidateError: this architecture cannot be evaluated; others can.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]]
+
+    def __call__(self, arch: Arch, task: Task) -> Iterator[Report]: ...
+
+
+EVALUATORS: Registry[type[Evaluator]] = Registry("evaluator", "evaluators")

@@ -1,0 +1,89 @@
+"""Budgets on analytic costs, and the narrowing of an architecture to fit one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from math import lcm
+
+from .arch import Arch, Task
+from .cost import Cost
+from .errors import BudgetError
+
+GRID = 8  # widths are narrowed to multiples of this, as in MobileNetV2
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Upper limits; None is no limit.
+
+    Attributes:
+        params: learned numbers.
+        macs: multiply-adds at batch 1.
+        size_bytes: bytes of the parameters as 32-bit floats.
+    """
+
+    params: int | None = None
+    macs: int | None = None
+    size_bytes: int | None = None
+
+    def broken(self, cost: Cost) -> Iterator[tuple[str, int, int]]:
+        """Iterate over the broken limits: name, value, limit."""
+        for f in fields(self):
+            limit, value = getattr(self, f.name), getattr(cost, f.name)
+            if limit is not None and value > limit:
+                yield f.name, value, limit
+
+    def allows(self, cost: Cost) -> bool:
+        """Tell whether `cost` is within every limit."""
+        return next(self.broken(cost), None) is None
+
+
+def fit(arch: Arch, budget: Budget, task: Task) -> Arch:
+    """Return `arch`, or if it is over `budget`, its widest version within it.
+
+    One multiplier narrows stem, stages and head together, each width rounded down to the grid and
+    never below one grid step. Narrow the genes' architecture each time, never a fitted one: rounding
+    twice narrows twice.
+
+    Raises:
+        BudgetError: the narrowest version is still over; the message has both numbers.
+    """
+    if budget.allows(arch.cost(task)):
+        return arch
+    grid = lcm(GRID, *(block.multiple_of for stage in arch.stages for block in stage.blocks))
+    grid = lcm(grid, arch.head.groups)
+    steps = _multipliers(arch, grid)
+    narrowest = narrow(arch, steps[0], grid)
+    for name, value, limit in budget.broken(narrowest.cost(task)):
+        raise BudgetError(
+            f"budget `{name}` (={limit:,}) is below the narrowest version, which has {value:,}"
+        )
+    low, high = 0, len(steps)  # steps[low] fits; steps[high] is taken not to
+    while high - low > 1:
+        middle = (low + high) // 2
+        if budget.allows(narrow(arch, steps[middle], grid).cost(task)):
+            low = middle
+        else:
+            high = middle
+    return narrow(arch, steps[low], grid)
+
+
+def narrow(arch: Arch, multiplier: float, grid: int = GRID) -> Arch:
+    """Return `arch` with all widths multiplied by `multiplier` and rounded down to `grid`."""
+
+    def width(value: int) -> int:
+        return max(grid, int(value * multiplier + 1e-9) // grid * grid)
+
+    return Arch(
+        replace(arch.stem, width=width(arch.stem.width)),
+        tuple(replace(stage, width=width(stage.width)) for stage in arch.stages),
+        replace(arch.head, width=width(arch.head.width)) if arch.head.width else arch.head,
+    )
+
+
+def _multipliers(arch: Arch, grid: int) -> list[float]:
+    """Return every multiplier at or below 1 at which some width changes, ascending."""
+    widths = {arch.stem.width, arch.head.width, *(stage.width for stage in arch.stages)} - {0}
+    steps = {k * grid / width for width in widths for k in range(1, width // grid + 1)}
+    return sorted(step for step in steps | {grid / max(widths)} if step <= 1)
