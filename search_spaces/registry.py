@@ -23,7 +23,7 @@ class Registry(Generic[T]):
 
     Args:
         kind: what an entry is called in messages, in the singular ("block").
-        package: dotted name of the package whose modules register entries.
+        package: dotted name of the package whose modules register entries, or of the one module.
     """
 
     def __init__(self, kind: str, package: str) -> None:
@@ -85,7 +85,7 @@ class Registry(Generic[T]):
             return
         self._scanned = True
         package = import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
+        for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
             if not module.name.startswith("_"):
                 import_module(f"{self._package}.{module.name}")
         for entry in entry_points(group=f"nas.{self.kind}s"):

@@ -63,10 +63,10 @@ class StageSpace:
 
 
 class _Slot(NamedTuple):
-    """The decisions of one block: its kind, and for each kind its knobs."""
+    """The decisions of one block: its kind, and for each kind its class and its knobs' genes."""
 
     kind: Gene
-    knobs: dict[str, tuple[tuple[str, Gene], ...]]
+    knobs: dict[str, tuple[type[Block], tuple[str, ...], tuple[Gene, ...]]]
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,8 @@ class Space:
         for stage, (width, depth, slots) in zip(self.stages, stages, strict=True):
             drawn_width, blocks = pick(width), []
             for slot in slots[: pick(depth)]:
-                kind = pick(slot.kind)
-                knobs = tuple([(knob, pick(gene)) for knob, gene in slot.knobs[kind]])
-                blocks.append(_block(kind, knobs, stage.blocks))
+                block, names, genes = slot.knobs[pick(slot.kind)]
+                blocks.append(_block(block, names, tuple([pick(gene) for gene in genes])))
             drawn.append(Stage(drawn_width, stage.stride, tuple(blocks)))
         return Arch(drawn_stem, tuple(drawn), _head(self.head, pick(head_width)))
 
@@ -184,22 +183,22 @@ class Space:
 
     def enumerate(self) -> Iterator[Arch]:
         """Iterate over all architectures, each once."""
-        path: list[list[int]] = []  # (index, number of choices) of each gene asked, in order
+        path: list[int] = []  # the choice taken at each gene asked, in order
         while True:
-            asked = iter(range(len(path) + 10**9))
+            counts: list[int] = []
 
             def follow(_: str, choices: tuple[Any, ...]) -> Any:
-                position = next(asked)  # noqa: B023  # used within this turn of the loop only
-                if position == len(path):
-                    path.append([0, len(choices)])
-                return choices[path[position][0]]
+                if len(counts) == len(path):  # noqa: B023  # called within this turn only
+                    path.append(0)
+                counts.append(len(choices))  # noqa: B023
+                return choices[path[len(counts) - 1]]  # noqa: B023
 
             yield self.draw(follow)
-            while path and path[-1][0] == path[-1][1] - 1:
+            while path and path[-1] == counts[len(path) - 1] - 1:
                 path.pop()
             if not path:
                 return
-            path[-1][0] += 1
+            path[-1] += 1
 
     @cached_property
     def _plan(self) -> tuple[Gene, list[tuple[Gene, Gene, list[_Slot]]], Gene]:
@@ -218,7 +217,7 @@ class Space:
             genes += [width, depth]
             for slot in slots:
                 genes.append(slot.kind)
-                genes += [gene for knobs in slot.knobs.values() for _, gene in knobs]
+                genes += [gene for _, _, knobs in slot.knobs.values() for gene in knobs]
         return tuple(gene for gene in [*genes, head_width] if len(gene.choices) > 1)
 
     def _check_channels(self) -> None:
@@ -249,12 +248,10 @@ def variants(menu: Menu) -> Iterator[Block]:
 
 
 def _slot(prefix: str, menus: tuple[Menu, ...]) -> _Slot:
-    knobs = {
-        menu.kind: tuple(
-            (knob, Gene(f"{prefix}.{menu.kind}.{knob}", choices)) for knob, choices in menu.knobs
-        )
-        for menu in menus
-    }
+    knobs = {}
+    for menu in menus:
+        genes = [Gene(f"{prefix}.{menu.kind}.{knob}", choices) for knob, choices in menu.knobs]
+        knobs[menu.kind] = menu.block, tuple(knob for knob, _ in menu.knobs), tuple(genes)
     return _Slot(Gene(f"{prefix}.kind", tuple(knobs)), knobs)
 
 
@@ -277,9 +274,8 @@ def _stage_size(stage: StageSpace) -> int:
 
 
 @cache
-def _block(kind: str, knobs: tuple[tuple[str, Value], ...], menus: tuple[Menu, ...]) -> Block:
-    block = next(menu.block for menu in menus if menu.kind == kind)
-    return block(**dict(knobs))
+def _block(block: type[Block], knobs: tuple[str, ...], values: tuple[Value, ...]) -> Block:
+    return block(**dict(zip(knobs, values, strict=True)))
 
 
 @cache

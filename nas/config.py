@@ -1,0 +1,85 @@
+"""What a search is asked for; the same names as the command line's flags and `run.json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from search_spaces.errors import NasError
+
+
+class ConfigError(NasError, ValueError):
+    """An option that breaks a rule."""
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """The options of one search.
+
+    Attributes:
+        data: name of a data set, folder of class folders, or `.npz` file.
+        data_dir: where a named data set's published files lie.
+        download: fetch them there if they are missing.
+        image_size: side in pixels to which the images of a folder are brought.
+        space: name of a preset or a space file; None chooses by the images' size.
+        target: device and runtime that latency is measured on, as "cpu:threads=2".
+        sampler: who proposes candidates.
+        budget_params: most parameters.
+        budget_macs: most multiply-adds at batch 1.
+        budget_latency: longest latency in milliseconds.
+        budget_size: most bytes of weights.
+        trials: most candidates; None goes on until the time is up.
+        timeout: seconds for the whole run, final training included; None has no limit.
+        epochs: most epochs of a candidate in the search.
+        finalists: most architectures that are trained to the end and exported.
+        final_epochs: most epochs of a finalist; fewer when the time is short.
+        workers: processes that train at the same time, one thread each; None is one a core.
+        seed: what all randomness derives from.
+    """
+
+    data: str = "bundled"
+    data_dir: str | None = None
+    download: bool = False
+    image_size: int | None = None
+    space: str | None = None
+    target: str = "cpu"
+    sampler: str = "nsga2"
+    budget_params: int | None = None
+    budget_macs: int | None = None
+    budget_latency: float | None = None
+    budget_size: int | None = None
+    trials: int | None = None
+    timeout: float | None = 600.0
+    epochs: int = 9
+    finalists: int = 4
+    final_epochs: int = 24
+    workers: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "epochs", "finalists", "final_epochs", "workers", "image_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"`{name}` (={value}) must be at least 1")
+        for name in ("budget_params", "budget_macs", "budget_latency", "budget_size", "timeout"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"`{name}` (={value}) must be positive")
+        if self.trials is None and self.timeout is None:
+            raise ConfigError("`trials` or `timeout` must be given, or the search has no end")
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the options as JSON can hold them."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, data: dict[str, Any]) -> SearchConfig:
+        """Read what `to_plain` wrote.
+
+        Raises:
+            ConfigError: an unknown option or one that breaks a rule.
+        """
+        unknown = data.keys() - {f.name for f in fields(cls)}
+        if unknown:
+            raise ConfigError(f"unknown option {sorted(unknown)[0]!r}; was it a newer version's?")
+        return cls(**data)

@@ -1,0 +1,225 @@
+"""Ask and tell: Optuna's samplers think in memory, an Optuna database keeps what is finished.
+
+Asking and telling in memory keeps a proposal fast (a database commits once a gene); a finished trial
+is written in one transaction. A process that is killed thus leaves nothing half-done behind.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import optuna
+import pandas as pd
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from evaluators.evaluator import Metric
+from search_spaces.arch import Arch, Task
+from search_spaces.budget import Budget, fit
+from search_spaces.cost import Cost
+from search_spaces.errors import BudgetError
+from search_spaces.space import Gene, Space
+
+from .samplers import SAMPLERS
+
+STUDY = "nas"  # the name of the study in its database
+Outcome = Literal["complete", "stopped", "infeasible", "failed"]
+_PATIENCE = 50  # proposals in a row that are twins before random ones are tried
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An architecture under evaluation.
+
+    Attributes:
+        number: counted from 0 over the whole study.
+        arch: within the budget.
+        cost: of `arch`.
+    """
+
+    number: int
+    arch: Arch
+    cost: Cost
+    trial: Trial = field(repr=False, compare=False)
+
+
+class Study:
+    """One search's memory.
+
+    Args:
+        space: where candidates come from.
+        task: what they are for.
+        objectives: what is optimised, the most important one first.
+        sampler: registered name.
+        budget: candidates over it are narrowed.
+        storage: database URL; None keeps everything in memory. Trials found there are taken up.
+        seed: of the sampler.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        task: Task,
+        objectives: tuple[Metric, ...],
+        *,
+        sampler: str = "nsga2",
+        budget: Budget = Budget(),
+        storage: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.space, self.task, self.objectives, self.budget = space, task, objectives, budget
+        self._spec = SAMPLERS[sampler]
+        directions = ["maximize" if m.goal == "max" else "minimize" for m in objectives]
+        self._record = _open(storage, directions) if storage else None
+        finished = self._record.get_trials() if self._record else []
+        # Another stream after a resume: the sampler would repeat its first proposals.
+        self._brain = _open(None, directions, self._spec.make(seed + 7919 * len(finished)))
+        self._brain.add_trials(finished)
+        self._rng = random.Random(seed + 7919 * len(finished))
+        self._genes = {gene.name: gene for gene in space.genes()}
+        self._numbers = {t.user_attrs["digest"]: t.user_attrs["number"] for t in finished}
+        self._next = 1 + max(self._numbers.values(), default=-1)
+
+    def ask(self) -> Candidate | None:
+        """Return a candidate that was never proposed before, or None if there are no more.
+
+        Raises:
+            BudgetError: no architecture of the space can be narrowed to the budget.
+        """
+        error: BudgetError | None = None
+        for attempt in range(10 * _PATIENCE):
+            if attempt >= _PATIENCE:
+                self._enqueue(self.space.sample(self._rng))
+            trial, drawn = self._propose()
+            try:
+                arch = fit(drawn, self.budget, self.task)
+            except BudgetError as caught:
+                error = caught
+                self._brain.tell(trial, state=TrialState.FAIL)
+                continue
+            if arch.digest not in self._numbers:
+                return self._candidate(trial, arch)
+            self._tell_twin(trial, arch)
+        if error:
+            raise error
+        return None
+
+    def tell(
+        self,
+        candidate: Candidate,
+        outcome: Outcome,
+        metrics: Mapping[str, float],
+        *,
+        reason: str = "",
+        constraints: Mapping[str, float] | None = None,
+    ) -> None:
+        """Record how `candidate` ended.
+
+        Args:
+            candidate: what `ask` returned.
+            outcome: "complete", "stopped" early, "infeasible" for a broken limit, or "failed".
+            metrics: figures by name; all objectives unless it failed.
+            reason: one line for a candidate that failed or broke a limit.
+            constraints: figures by name that are feasible at or below 0.
+        """
+        trial = candidate.trial
+        trial.set_user_attr("outcome", outcome)
+        trial.set_user_attr("metrics", dict(metrics))
+        if reason:
+            trial.set_user_attr("reason", reason)
+        for name, value in (constraints or {}).items():
+            trial.set_constraint(name, value)
+        if outcome == "failed":
+            finished = self._brain.tell(trial, state=TrialState.FAIL)
+        else:
+            finished = self._brain.tell(trial, [metrics[m.name] for m in self.objectives])
+        if self._record:
+            self._record.add_trial(finished)
+
+    def frame(self) -> pd.DataFrame:
+        """Return a row for each finished candidate, in the order in which they were asked."""
+        rows = [_row(t) for t in self._brain.get_trials(deepcopy=False) if "outcome" in t.user_attrs]
+        columns = ["number", "state", "digest", "arch", *Cost.__dataclass_fields__, "size_bytes"]
+        columns += [m.name for m in self.objectives] + ["reason"]
+        frame = pd.DataFrame(rows)
+        return frame.reindex(columns=[*dict.fromkeys([*columns, *frame.columns])]).sort_values(
+            "number", ignore_index=True
+        )
+
+    def _propose(self) -> tuple[Trial, Arch]:
+        if self._spec.flat:
+            trial = self._brain.ask({name: _distribution(g) for name, g in self._genes.items()})
+            genes = {name: _value(self._genes[name], v) for name, v in trial.params.items()}
+            return trial, self.space.decode(genes)
+        trial = self._brain.ask()
+        return trial, self.space.draw(lambda name, _: _suggest(trial, self._genes[name]))
+
+    def _enqueue(self, arch: Arch) -> None:
+        genes = self.space.encode(arch)
+        self._brain.enqueue_trial({n: _parameter(self._genes[n], v) for n, v in genes.items()})
+
+    def _candidate(self, trial: Trial, arch: Arch) -> Candidate:
+        candidate = Candidate(self._next, arch, arch.cost(self.task), trial)
+        self._numbers[arch.digest] = self._next
+        self._next += 1
+        trial.set_user_attr("number", candidate.number)
+        trial.set_user_attr("digest", arch.digest)
+        trial.set_user_attr("arch", json.loads(arch.to_json()))
+        for name in (*Cost.__dataclass_fields__, "size_bytes"):
+            trial.set_user_attr(name, getattr(candidate.cost, name))
+        return candidate
+
+    def _tell_twin(self, trial: Trial, arch: Arch) -> None:
+        """Tell the sampler what is known of a proposal that was made before, if it is known."""
+        number = self._numbers[arch.digest]
+        for known in self._brain.get_trials(deepcopy=False):
+            if known.user_attrs.get("number") == number and known.state == TrialState.COMPLETE:
+                for name, value in known.constraints.items():
+                    trial.set_constraint(name, value)
+                self._brain.tell(trial, known.values)
+                return
+        self._brain.tell(trial, state=TrialState.FAIL)
+
+
+def _open(
+    storage: str | None, directions: list[str], sampler: optuna.samplers.BaseSampler | None = None
+) -> optuna.Study:
+    return optuna.create_study(
+        storage=storage,
+        sampler=sampler,
+        study_name=STUDY,
+        directions=directions,  # type: ignore[arg-type]  # "maximize" or "minimize"
+        load_if_exists=True,
+    )
+
+
+def _distribution(gene: Gene) -> BaseDistribution:
+    """Ordered genes are asked as an index, so that samplers see the order."""
+    if gene.ordered:
+        return IntDistribution(0, len(gene.choices) - 1)
+    return CategoricalDistribution(gene.choices)
+
+
+def _suggest(trial: Trial, gene: Gene) -> Any:
+    if gene.ordered:
+        return gene.choices[trial.suggest_int(gene.name, 0, len(gene.choices) - 1)]
+    return trial.suggest_categorical(gene.name, gene.choices)
+
+
+def _value(gene: Gene, parameter: Any) -> Any:
+    return gene.choices[parameter] if gene.ordered else parameter
+
+
+def _parameter(gene: Gene, value: Any) -> Any:
+    return gene.choices.index(value) if gene.ordered else value
+
+
+def _row(trial: FrozenTrial) -> dict[str, Any]:
+    attrs = dict(trial.user_attrs)
+    arch = Arch.from_json(json.dumps(attrs.pop("arch")))
+    metrics = attrs.pop("metrics")
+    return {"state": attrs.pop("outcome"), **attrs, **metrics, "arch": str(arch)}

@@ -1,0 +1,1 @@
+"""Named spaces, one a file."""

@@ -1,0 +1,154 @@
+"""Where spaces come from: presets by name or by image size, and files in YAML or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .block import Menu, Value
+from .codec import block_named, check_keys, from_plain, to_plain
+from .errors import SpecError, UnknownName
+from .heads import Head
+from .registry import Registry
+from .space import Space, StageSpace
+from .stems import Stem
+
+SCHEMA = 1
+SPACES: Registry[Space] = Registry("space", "search_spaces.presets")
+SMALL_IMAGE = 96  # below this side the preset for small images downsamples less
+
+
+def space_for(shape: tuple[int, int, int]) -> Space:
+    """Return the preset that suits images of `shape` (C, H, W)."""
+    return SPACES["small" if min(shape[1:]) < SMALL_IMAGE else "mobile"]
+
+
+def find_space(name: str) -> Space:
+    """Return the preset called `name`, or the space in the file of that path.
+
+    Raises:
+        UnknownName: neither a preset nor a file.
+        SpecError: the file breaks a rule; the message has the path of the fault.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml", ".json"):
+        if not path.is_file():
+            raise UnknownName(f"space file {name!r} does not exist")
+        return read_space(path)
+    return SPACES[name]
+
+
+def read_space(path: Path) -> Space:
+    """Read a space from a YAML or JSON file; `docs/spaces.md` documents the schema.
+
+    Raises:
+        SpecError: not readable, not YAML, or a rule broken; the message has file and path.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SpecError(f"{path}: {' '.join(str(error).split())}") from None
+    try:
+        return space_from_plain(data, name=path.stem)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+
+
+def space_from_plain(data: Any, name: str = "unnamed") -> Space:
+    """Build a space from plain values: every field may hold one value or a list of choices.
+
+    Raises:
+        SpecError: an unknown or missing key, or a rule broken; the message has the path.
+    """
+    data = _mapping(data, "$", ("schema", "name", "stem", "stages", "head"))
+    if data.get("schema") != SCHEMA:
+        raise SpecError(f"$.schema: expected {SCHEMA}, but got {data.get('schema')!r}")
+    stem = _mapping(data.get("stem", {}), "$.stem", (f.name for f in fields(Stem)))
+    head = _mapping(data.get("head", {}), "$.head", (f.name for f in fields(Head)))
+    stem_width = _choices(stem.pop("width", None), "$.stem.width")
+    head_width = _choices(head.pop("width", 0), "$.head.width")
+    stages = data.get("stages")
+    if not isinstance(stages, list):
+        raise SpecError(f"$.stages: expected a list of stages, but got {stages!r}")
+    return Space(
+        name=str(data.get("name", name)),
+        stem=from_plain(Stem, stem | {"width": stem_width[0]}, "$.stem"),
+        stem_width=stem_width,
+        stages=tuple(_stage(stage, f"$.stages[{i}]") for i, stage in enumerate(stages)),
+        head=from_plain(Head, head | {"width": head_width[0]}, "$.head"),
+        head_width=head_width,
+    )
+
+
+def space_to_plain(space: Space) -> dict[str, Any]:
+    """Return the plain values from which `space_from_plain` builds `space` again."""
+    return {
+        "schema": SCHEMA,
+        "name": space.name,
+        "stem": to_plain(space.stem) | {"width": list(space.stem_width)},
+        "stages": [
+            {
+                "width": list(stage.width),
+                "depth": list(stage.depth),
+                "stride": stage.stride,
+                "blocks": [
+                    {"kind": menu.kind} | {knob: list(choices) for knob, choices in menu.knobs}
+                    for menu in stage.blocks
+                ],
+            }
+            for stage in space.stages
+        ],
+        "head": to_plain(space.head) | {"width": list(space.head_width)},
+    }
+
+
+def _stage(data: Any, path: str) -> StageSpace:
+    data = _mapping(data, path, (f.name for f in fields(StageSpace)))
+    for key in ("width", "blocks"):
+        if key not in data:
+            raise SpecError(f"{path}: key {key!r} is missing")
+    if not isinstance(data["blocks"], list):
+        raise SpecError(f"{path}.blocks: expected a list of blocks, but got {data['blocks']!r}")
+    try:
+        return StageSpace(
+            width=_choices(data["width"], f"{path}.width"),
+            depth=_choices(data.get("depth", 1), f"{path}.depth"),
+            stride=data.get("stride", 1),
+            blocks=tuple(_menu(b, f"{path}.blocks[{i}]") for i, b in enumerate(data["blocks"])),
+        )
+    except SpecError as error:
+        raise SpecError(error if str(error).startswith("$") else f"{path}: {error}") from None
+
+
+def _menu(data: Any, path: str) -> Menu:
+    if isinstance(data, str):  # a kind alone: all its knobs are searched
+        data = {"kind": data}
+    if not isinstance(data, dict) or "kind" not in data:
+        raise SpecError(f"{path}: expected the name of a block or a mapping with `kind`")
+    knobs: dict[str, tuple[Value, ...]] = {
+        str(key): tuple(value) if isinstance(value, list) else (value,)
+        for key, value in data.items()
+        if key != "kind"
+    }
+    try:
+        return block_named(data["kind"], path).over(**knobs)
+    except SpecError as error:
+        raise SpecError(error if str(error).startswith("$") else f"{path}: {error}") from None
+
+
+def _mapping(data: Any, path: str, known: Iterable[str]) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise SpecError(f"{path}: expected a mapping, but got {data!r}")
+    check_keys(data, known, path)
+    return dict(data)
+
+
+def _choices(data: Any, path: str) -> tuple[int, ...]:
+    choices = tuple(data) if isinstance(data, list) else (data,)
+    if not choices or any(type(choice) is not int for choice in choices):
+        raise SpecError(f"{path}: expected a whole number or a list of them, but got {data!r}")
+    return choices
