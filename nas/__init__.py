@@ -1,0 +1,1 @@
+"""Which architecture to try next, where to run it, what to keep."""

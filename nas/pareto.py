@@ -1,0 +1,165 @@
+"""Which architectures are worth keeping: fronts, their knee and volume, and honest intervals.
+
+`points` (n, m) has a row for each candidate, `goals` says "min" or "max" for each column. A row
+with a NaN was not measured and never belongs to a front.
+
+Sources: ranks, Deb et al. 2002 (NSGA-II); the knee, Das 1999 and Branke et al. 2004; hypervolume by
+slicing objectives, While et al. 2006; `wilson`, Wilson 1927.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def non_dominated(points: ArrayLike, goals: Sequence[str]) -> Mask:
+    """Return which rows no other row beats: none is as good everywhere and better somewhere.
+
+    Raises:
+        ValueError: `goals` does not fit `points`.
+    """
+    costs = _costs(points, goals)
+    front = _measured(costs)
+    for i, row in enumerate(costs):
+        if front[i]:
+            front &= ~((costs >= row).all(axis=1) & (costs > row).any(axis=1))
+    return front
+
+
+def ranks(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.int64]:
+    """Return 0 for the front, 1 for the front without those, and so on; rows with a NaN come last.
+
+    Raises:
+        ValueError: `goals` does not fit `points`.
+    """
+    points = np.asarray(points, dtype=float)
+    left = _measured(_costs(points, goals))
+    result = np.zeros(len(points), dtype=np.int64)
+    rank = 0
+    while left.any():
+        front = non_dominated(np.where(left[:, None], points, np.nan), goals)
+        result[front] = rank
+        left &= ~front
+        rank += 1
+    result[~_measured(points)] = max(rank, 1)
+    return result
+
+
+def knee(points: ArrayLike, goals: Sequence[str]) -> int:
+    """Return the row of the front that lies farthest from the line between its two extremes.
+
+    Each goal is scaled to 0..1 over the front; with more than two goals the line is the plane on
+    which the scaled goals add up to a constant. Rows equally far, such as the two of a front of two
+    or the ends of one without a bulge, are told apart by the first goal.
+
+    Raises:
+        ValueError: no row can be on a front, or `goals` does not fit `points`.
+    """
+    members = np.flatnonzero(non_dominated(points, goals))
+    if not len(members):
+        raise ValueError("`points` holds no row without NaN, so there is no front and no knee")
+    costs = _costs(points, goals)[members]
+    low = costs.min(axis=0)
+    span = costs.max(axis=0) - low
+    scaled = (costs - low) / np.where(span > 0, span, 1)
+    distance = scaled.sum(axis=1).round(12)  # from the ideal corner; rounded, or noise breaks ties
+    return int(members[np.lexsort((scaled[:, 0], distance))[0]])
+
+
+def hypervolume(points: ArrayLike, reference: ArrayLike, goals: Sequence[str]) -> float:
+    """Return the volume that `points` dominate within the box that ends at `reference`, exactly.
+
+    Two goals take a sort; each further one multiplies the time by the number of points.
+
+    Raises:
+        ValueError: `goals` does not fit `points` or `reference`.
+    """
+    corner = _costs(np.atleast_2d(reference), goals)[0]
+    costs = _costs(points, goals)
+    return _volume(costs[(costs < corner).all(axis=1)], corner)
+
+
+def recommend(front: pd.DataFrame, *, tolerance: float = 0.01, cost: str = "latency_ms") -> str:
+    """Return the digest to take when nobody says more: the knee among the most accurate members.
+
+    Only members within `tolerance` of the highest accuracy are looked at: more than one point of it
+    is seldom what a user wants to give away unasked. Among them, accuracy is held against `cost`.
+
+    Args:
+        front: with the columns `digest`, `accuracy` (a fraction) and `cost`.
+        tolerance: accuracy that may be given away, as a fraction.
+        cost: the column to keep low.
+
+    Raises:
+        ValueError: no member has both an accuracy and a cost.
+    """
+    known = front.dropna(subset=["accuracy", cost])
+    near = known[known["accuracy"] >= known["accuracy"].max() - tolerance - 1e-12]
+    return str(near["digest"].iloc[knee(near[["accuracy", cost]], ("max", "min"))])
+
+
+def ties(values: ArrayLike, lows: ArrayLike, highs: ArrayLike) -> Mask:
+    """Return which members' intervals overlap with that of the next smaller or larger value."""
+    order = np.argsort(np.asarray(values, dtype=float))
+    low, high = (np.asarray(ends, dtype=float)[order] for ends in (lows, highs))
+    overlaps = low[1:] <= high[:-1]
+    tied = np.zeros(len(order), dtype=np.bool_)
+    tied[order[1:]] |= overlaps
+    tied[order[:-1]] |= overlaps
+    return tied
+
+
+def wilson(accuracy: float, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Return the interval that holds an accuracy measured on `n` images, by default to 95 %.
+
+    Raises:
+        ValueError: no images.
+    """
+    if n < 1:
+        raise ValueError(f"`n` (={n}) must be at least 1")
+    shrunk = 1 + z * z / n
+    middle = (accuracy + z * z / (2 * n)) / shrunk
+    half = z * sqrt(accuracy * (1 - accuracy) / n + (z / (2 * n)) ** 2) / shrunk
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _costs(points: ArrayLike, goals: Sequence[str]) -> Floats:
+    """Return `points` with every goal turned into "min"."""
+    costs = np.asarray(points, dtype=float)
+    if costs.ndim != 2 or costs.shape[1] != len(goals) or set(goals) - {"min", "max"}:
+        raise ValueError(
+            f"`goals` (={tuple(goals)}) must name 'min' or 'max' for each column of `points` "
+            f"(n, m), but their shape is {costs.shape}"
+        )
+    return np.asarray(costs * [1.0 if goal == "min" else -1.0 for goal in goals])
+
+
+def _measured(points: Floats) -> Mask:
+    return np.asarray(~np.isnan(points).any(axis=1))
+
+
+def _volume(costs: Floats, corner: Floats) -> float:
+    """Return the volume between `costs`, all inside, and `corner`."""
+    if not len(costs):
+        return 0.0
+    costs = costs[np.argsort(costs[:, -1])]
+    if len(corner) == 1:
+        return float(corner[0] - costs[0, 0])
+    depths = np.diff(costs[:, -1], append=corner[-1])
+    if len(corner) == 2:
+        widths = corner[0] - np.minimum.accumulate(costs[:, 0])
+        return float(widths @ depths)
+    slices = (_volume(costs[: i + 1, :-1], corner[:-1]) for i in range(len(costs)))
+    return float(sum(area * depth for area, depth in zip(slices, depths, strict=True)))
