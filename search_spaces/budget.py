@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from math import lcm
 
-from .arch import Arch, Task
-from .cost import Cost
+from .arch import Arch, Stage, Task
+from .block import Block, Site
+from .cost import Cost, shrink
 from .errors import BudgetError
+from .space import Space, variants
 
 GRID = 8  # widths are narrowed to multiples of this, as in MobileNetV2
 
@@ -87,3 +89,23 @@ def _multipliers(arch: Arch, grid: int) -> list[float]:
     widths = {arch.stem.width, arch.head.width, *(stage.width for stage in arch.stages)} - {0}
     steps = {k * grid / width for width in widths for k in range(1, width // grid + 1)}
     return sorted(step for step in steps | {grid / max(widths)} if step <= 1)
+
+
+def narrowest(space: Space, task: Task, name: str) -> int:
+    """Return the least cost, by the `Budget` field `name`, that narrowing can reach in `space`."""
+
+    def least(blocks: Iterable[Block], site: Site) -> Block:
+        return min(blocks, key=lambda block: getattr(block.cost(site), name))
+
+    hw = shrink((task.shape[1], task.shape[2]), space.stem.total_stride)
+    stages = []
+    for stage in space.stages:
+        blocks, stride = [], stage.stride
+        for _ in range(stage.depth[0]):
+            candidates = (block for menu in stage.blocks for block in variants(menu))
+            blocks.append(least(candidates, Site(GRID, GRID, stride, hw, task.shape)))
+            hw, stride = shrink(hw, stride), 1
+        stages.append(Stage(GRID, stage.stride, tuple(blocks)))
+    ends = [replace(space.head, width=min(width, GRID)) for width in space.head_width]
+    archs = (Arch(replace(space.stem, width=GRID), tuple(stages), head) for head in ends)
+    return min(int(getattr(arch.cost(task), name)) for arch in archs)

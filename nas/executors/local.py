@@ -1,0 +1,175 @@
+"""Worker processes on this machine, one thread each.
+
+Two processes of one thread train more images a second than one process of two threads, and do not
+stall when another program takes a core. A worker that dies takes only its own job with it.
+"""
+
+from __future__ import annotations
+
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Generic, Protocol, TypeVar
+
+from evaluators.evaluator import Report
+from search_spaces.errors import CandidateError
+
+
+class Work(Protocol):
+    """A picklable evaluation: calling it yields reports."""
+
+    def __call__(self) -> Iterator[Report]: ...
+
+
+J = TypeVar("J")
+
+
+@dataclass
+class Job(Generic[J]):
+    """A piece of work and what the caller knows it by."""
+
+    key: J
+    work: Work
+
+
+class Crash(RuntimeError):
+    """A bug in our code met in a worker; it ends the search, with the worker's traceback."""
+
+
+class LocalExecutor(Generic[J]):
+    """Runs jobs to their end, or until a report is answered with no.
+
+    Args:
+        workers: processes that work at the same time.
+
+    Use it as a context manager: leaving it ends the processes.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._idle: list[_Worker[J]] = []
+        self._busy: dict[Connection, _Worker[J]] = {}
+
+    def __enter__(self) -> LocalExecutor[J]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in [*self._idle, *self._busy.values()]:
+            worker.end()
+
+    def run(
+        self,
+        next_job: Callable[[], Job[J] | None],
+        on_report: Callable[[J, Report], bool],
+        on_end: Callable[[J, str | None], None],
+    ) -> None:
+        """Work until `next_job` returns None and all that was begun has ended.
+
+        Args:
+            next_job: called whenever a worker is free.
+            on_report: says whether the job goes on.
+            on_end: told once a job, with a reason if it failed.
+
+        Raises:
+            Crash: a job raised something other than `CandidateError`.
+        """
+        exhausted = False
+        while True:
+            while not exhausted and len(self._busy) < self._workers:
+                job = next_job()
+                exhausted = job is None
+                if job is not None:
+                    worker = self._idle.pop() if self._idle else _Worker[J]()
+                    worker.begin(job)
+                    self._busy[worker.connection] = worker
+            if not self._busy:
+                return
+            for connection in wait(list(self._busy)):
+                self._listen(self._busy[connection], on_report, on_end)  # type: ignore[index]
+
+    def _listen(
+        self,
+        worker: _Worker[J],
+        on_report: Callable[[J, Report], bool],
+        on_end: Callable[[J, str | None], None],
+    ) -> None:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, ConnectionError):
+            del self._busy[worker.connection]
+            worker.end()
+            on_end(worker.key, f"the worker process died ({worker.exit_text()})")
+            return
+        if isinstance(message, Report):
+            worker.connection.send(on_report(worker.key, message))
+            return
+        del self._busy[worker.connection]
+        self._idle.append(worker)
+        if isinstance(message, _Bug):
+            raise Crash(message.text)
+        on_end(worker.key, message)
+
+
+@dataclass(frozen=True)
+class _Bug:
+    text: str
+
+
+class _Worker(Generic[J]):
+    """The near end of a worker process."""
+
+    key: J
+
+    def __init__(self) -> None:
+        context = get_context("spawn")  # fork is unsafe once torch has threads
+        self.connection, far = context.Pipe()
+        self._process: BaseProcess = context.Process(target=_serve, args=(far,), daemon=True)
+        self._process.start()
+        far.close()
+
+    def begin(self, job: Job[J]) -> None:
+        self.key = job.key
+        self.connection.send(job.work)
+
+    def end(self) -> None:
+        self._process.terminate()
+        self._process.join()
+        self.connection.close()
+
+    def exit_text(self) -> str:
+        code = self._process.exitcode or 0
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _serve(connection: Connection) -> None:
+    """Run jobs as they come; the parent decides after each report and ends this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        while True:
+            work: Work = connection.recv()
+            connection.send(_run(work, connection))
+    except (EOFError, ConnectionError):  # the parent is gone
+        return
+
+
+def _run(work: Work, connection: Connection) -> str | _Bug | None:
+    """Return None for a job that ended well or was stopped, a reason if its candidate failed."""
+    try:
+        for report in work():
+            connection.send(report)
+            if not connection.recv():
+                break
+    except (CandidateError, MemoryError) as error:
+        return str(error) or type(error).__name__
+    except (EOFError, ConnectionError):
+        raise
+    except Exception:
+        return _Bug(traceback.format_exc())
+    return None

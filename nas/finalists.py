@@ -1,0 +1,112 @@
+"""The end of a search: few architectures trained to the end, tested, exported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evaluators.data import DataSpec, load
+from evaluators.evaluator import Report
+from evaluators.quiet import working
+from evaluators.recipe import Recipe
+from evaluators.training import evaluate, train_until_settled
+from search_spaces.arch import Arch, Task
+from search_spaces.network import build
+
+from .exporter import export
+from .pareto import hypervolume, non_dominated, wilson
+from .runs import write_text
+
+METRICS_FILE = "metrics.json"
+_SHARE_OF_EPOCHS = 0.5  # with less than this share of the wished epochs, rather fewer finalists
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Trains an architecture until its accuracy settles, tests it and exports it.
+
+    Attributes:
+        data: the images; this is the one place where the test split is read.
+        recipe: of the training.
+        models: the folder in which a folder of the architecture's digest is made.
+    """
+
+    data: DataSpec
+    recipe: Recipe
+    models: Path
+
+    def __call__(self, arch: Arch, task: Task) -> Iterator[Report]:
+        """Yield a report an epoch; the model's folder is complete when this ends."""
+        images = load(self.data)
+        network = build(arch, task, seed=self.recipe.seed)
+        epochs, accuracy = 0, 0.0
+        for result in train_until_settled(network, images, self.recipe, turnstile=working):
+            epochs, accuracy = result.epoch, result.accuracy
+            yield Report(result.epoch, {"accuracy": result.accuracy})
+        test_accuracy = evaluate(network, images.test, images, turnstile=working)
+        low, high = wilson(test_accuracy, len(images.test))
+        directory = self.models / arch.digest
+        export(arch, network, task, images, directory)
+        metrics = {
+            "accuracy": accuracy,
+            "test_accuracy": test_accuracy,
+            "test_accuracy_low": low,
+            "test_accuracy_high": high,
+            "test_images": len(images.test),
+            "epochs": epochs,
+            "seeds": 1,
+        }
+        write_text(directory / METRICS_FILE, json.dumps(metrics, indent=2))
+
+
+def finished(models: Path, digest: str) -> Mapping[str, Any] | None:
+    """Return the metrics of a finalist that is already exported, else None."""
+    path = models / digest / METRICS_FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def choose_finalists(trials: pd.DataFrame, count: int) -> list[str]:
+    """Return digests from the front of accuracy and latency: the most accurate, then those that add
+    most hypervolume, `count` at most.
+    """
+    done = trials[trials["state"].isin(["complete", "stopped"])].reset_index(drop=True)
+    if done.empty:
+        return []
+    points = done[["accuracy", "latency_ms"]].to_numpy(dtype=float)
+    goals = ("max", "min")
+    left = list(np.flatnonzero(non_dominated(points, goals)))
+    reference = [0.0, points[:, 1].max() * 1.01]
+    chosen = [max(left, key=lambda i: points[i, 0])]
+    left.remove(chosen[0])
+    while left and len(chosen) < count:
+        volumes = [hypervolume(points[[*chosen, i]], reference, goals) for i in left]
+        chosen.append(left.pop(int(np.argmax(volumes))))
+    return [str(done["digest"][i]) for i in chosen]
+
+
+def plan(
+    wished: int, epochs: int, workers: int, seconds: float | None, epoch_seconds: float
+) -> tuple[int, int]:
+    """Return how many finalists to train, for how many epochs, in the `seconds` that are left.
+
+    Args:
+        wished: finalists at most.
+        epochs: of each at most.
+        workers: processes that train side by side.
+        seconds: None is no limit.
+        epoch_seconds: how long an epoch takes one worker.
+    """
+    if seconds is None:
+        return wished, epochs
+    for count in range(wished, 0, -1):
+        rounds = -(-count // workers)
+        affordable = int(seconds / (rounds * epoch_seconds))
+        if affordable >= epochs * _SHARE_OF_EPOCHS or count <= workers:
+            return count, max(1, min(epochs, affordable))
+    raise AssertionError("a count of 1 is always accepted")

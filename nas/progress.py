@@ -1,0 +1,24 @@
+"""What a search says while it works: silent by default, live on a terminal (`nas.live`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class Progress:
+    """The events of a search; the base class ignores them all."""
+
+    def started(self, *, seconds: float | None, trials: int | None) -> None:
+        """A run begins that may take `seconds` and `trials`; None is no limit."""
+
+    def phase(self, name: str) -> None:
+        """Another phase of the run begins: "search" or "finalists"."""
+
+    def stage(self, label: str, stage: str, metrics: Mapping[str, float]) -> None:
+        """What `label` (a trial's number, a finalist's digest) is at: "measuring", "epoch 2/9"."""
+
+    def ended(self, label: str, outcome: str, metrics: Mapping[str, float], reason: str) -> None:
+        """`label` has ended as complete, stopped, infeasible or failed."""
+
+    def note(self, text: str) -> None:
+        """Something a user would like to know."""

@@ -1,0 +1,135 @@
+"""The run folder: what a search leaves behind, written so that a kill never leaves half a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from search_spaces.errors import NasError
+
+from .config import SearchConfig
+
+SCHEMA = 1
+_PACKAGES = ("torch", "optuna", "onnxruntime", "numpy", "pandas")
+
+
+class RunError(NasError, OSError):
+    """A run folder that exists, is missing, or cannot be written."""
+
+
+def create_run(config: SearchConfig, out: Path | None) -> Path:
+    """Make a new run folder and return it; its default name is the time.
+
+    Raises:
+        RunError: it exists already, or cannot be written.
+    """
+    path = out or _free(Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"))
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunError(f"{path} exists; choose another --out, or go on with: nas resume {path}")
+    try:
+        (path / "models").mkdir(parents=True)
+        write_text(path / "run.json", json.dumps(_header(config), indent=2))
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}; choose another --out") from None
+    return path
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """Return the contents of a run folder's `run.json`.
+
+    Raises:
+        RunError: this is no run folder.
+    """
+    try:
+        data = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is not a run folder: run.json: {error}") from None
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise RunError(f"{path}/run.json: expected schema {SCHEMA}")
+    return data
+
+
+def update_run(path: Path, **values: Any) -> None:
+    """Set keys of a run folder's `run.json`."""
+    write_text(path / "run.json", json.dumps(read_run(path) | values, indent=2))
+
+
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as CSV, atomically."""
+    write_text(path, frame.to_csv(index=False))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _free(path: Path) -> Path:
+    """Return `path`, or with a number behind it if it is taken."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
+
+
+def _header(config: SearchConfig) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "status": "running",
+        "config": config.to_plain(),
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
+        "machine": {
+            "cpu": _cpu_name(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "memory_bytes": _memory_bytes(),
+            "os": platform.platform(),
+        },
+        "git_commit": _git_commit(),
+        "seconds": {},
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith(("model name", "Model")):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the checkout in which this file is tracked, if it is in one."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        return git("rev-parse", "HEAD").strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
