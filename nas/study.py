@@ -28,6 +28,7 @@ from .samplers import SAMPLERS
 
 STUDY = "nas"  # the name of the study in its database
 Outcome = Literal["complete", "stopped", "infeasible", "failed"]
+_WORST = {"max": 0.0, "min": 1e9}  # stands for what an infeasible candidate was not measured on
 _PATIENCE = 50  # proposals in a row that are twins before random ones are tried
 
 
@@ -108,6 +109,11 @@ class Study:
             raise error
         return None
 
+    @property
+    def asked(self) -> int:
+        """How many candidates have been proposed, those of an earlier sitting included."""
+        return self._next
+
     def tell(
         self,
         candidate: Candidate,
@@ -122,7 +128,7 @@ class Study:
         Args:
             candidate: what `ask` returned.
             outcome: "complete", "stopped" early, "infeasible" for a broken limit, or "failed".
-            metrics: figures by name; all objectives unless it failed.
+            metrics: figures by name; all objectives if it is complete or stopped.
             reason: one line for a candidate that failed or broke a limit.
             constraints: figures by name that are feasible at or below 0.
         """
@@ -136,7 +142,8 @@ class Study:
         if outcome == "failed":
             finished = self._brain.tell(trial, state=TrialState.FAIL)
         else:
-            finished = self._brain.tell(trial, [metrics[m.name] for m in self.objectives])
+            values = [metrics.get(m.name, _WORST[m.goal]) for m in self.objectives]
+            finished = self._brain.tell(trial, values)
         if self._record:
             self._record.add_trial(finished)
 

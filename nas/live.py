@@ -1,0 +1,153 @@
+"""A search as seen on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from .progress import Progress
+from .units import format_count, format_seconds
+
+if TYPE_CHECKING:
+    from .search import Result
+
+_MARKS = {"complete": "[green]✓[/]", "stopped": "[dim]·[/]", "infeasible": "[yellow]↷[/]"}
+
+
+@contextmanager
+def live_progress(console: Console) -> Iterator[Progress]:
+    """Yield a progress that draws itself on a terminal, and says nothing elsewhere."""
+    if not console.is_terminal:
+        yield Progress()
+        return
+    progress = _Live(console)
+    with progress.live:
+        yield progress
+
+
+class _Live(Progress):
+    """Two parts: lines that scroll by for what has ended, a table of what is under way."""
+
+    def __init__(self, console: Console) -> None:
+        self.live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
+        self._begun = monotonic()
+        self._seconds: float | None = None
+        self._trials: int | None = None
+        self._phase = "loading"
+        self._under_way: dict[str, tuple[str, Mapping[str, float]]] = {}
+        self._count = 0
+        self._best: tuple[float, str] | None = None
+
+    def started(self, *, seconds: float | None, trials: int | None) -> None:
+        self._begun, self._seconds, self._trials = monotonic(), seconds, trials
+
+    def phase(self, name: str) -> None:
+        self._phase, self._under_way, self._best = name, {}, None
+        self.live.console.rule(f"[bold]{name}", align="left")
+
+    def stage(self, label: str, stage: str, metrics: Mapping[str, float]) -> None:
+        self._under_way[label] = stage, metrics
+
+    def ended(self, label: str, outcome: str, metrics: Mapping[str, float], reason: str) -> None:
+        self._under_way.pop(label, None)
+        self._count += self._phase == "search"
+        accuracy = metrics.get("accuracy")
+        if accuracy is not None and (self._best is None or accuracy > self._best[0]):
+            self._best = accuracy, label
+        mark = _MARKS.get(outcome, "[red]✗[/]")
+        self.live.console.print(f"{mark} {label:>12}  {outcome:<10}", _figures(metrics), reason)
+
+    def note(self, text: str) -> None:
+        self.live.console.print(text, style="yellow")
+
+    def _render(self) -> Group:
+        passed = monotonic() - self._begun
+        words = [self._phase, f"{format_seconds(passed)} gone"]
+        if self._seconds is not None:
+            words.append(f"{format_seconds(self._seconds - passed)} left")
+        if self._phase == "search":
+            limit = f" of {self._trials}" if self._trials else ""
+            words.append(f"{self._count}{limit} candidates")
+        if self._best:
+            words.append(f"best accuracy {self._best[0]:.2%} ({self._best[1]})")
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for label, (stage, metrics) in list(self._under_way.items()):
+            table.add_row(f"  {label:>12}", f"{stage:<12}", _figures(metrics))
+        return Group(Text(" | ".join(words), style="bold"), table)
+
+
+def _figures(metrics: Mapping[str, float]) -> str:
+    words = []
+    if "accuracy" in metrics:
+        words.append(f"accuracy {metrics['accuracy']:.2%}")
+    if "test_accuracy" in metrics:
+        words.append(f"test {metrics['test_accuracy']:.2%}")
+    if "latency_ms" in metrics:
+        words.append(f"{metrics['latency_ms']:.3g} ms")
+    if "epochs" in metrics:
+        words.append(f"{metrics['epochs']:.0f} epochs")
+    return "  ".join(words)
+
+
+def print_result(result: Result, console: Console) -> None:
+    """Print the front and where its files are."""
+    if result.pareto.empty:
+        console.print("No candidate could be kept; trials.csv says why.", style="yellow")
+        _print_reasons(result, console)
+    else:
+        console.print(_front_table(result))
+        console.print("★ recommended: the knee among those within 1 point of the best", style="dim")
+    trained = result.pareto["test_accuracy"].notna().any()
+    console.print(f"Report: {result.directory / 'report.html'}")
+    if trained:
+        console.print(f"Models: {result.directory / 'models' / str(result.recommended)}")
+
+
+def _print_reasons(result: Result, console: Console) -> None:
+    for reason in result.trials["reason"].dropna().unique()[:3]:
+        console.print(f"  {reason}", style="dim")
+
+
+def _front_table(result: Result) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    table.add_column("digest")
+    for column in ("params", "MACs", "latency", "accuracy", "test accuracy (95 %)", "epochs"):
+        table.add_column(column, justify="right")
+    for row in result.pareto.to_dict("records"):
+        test = "-"
+        if row["test_accuracy"] == row["test_accuracy"]:  # not NaN
+            low, high = row["test_accuracy_low"], row["test_accuracy_high"]
+            test = f"{row['test_accuracy']:.2%} ({low:.1%} to {high:.1%})"
+        table.add_row(
+            "★" if row["recommended"] else "",
+            row["digest"],
+            format_count(row["params"]),
+            format_count(row["macs"]),
+            f"{row['latency_ms']:.3g} ± {row['latency_spread_ms']:.1g} ms",
+            f"{row['accuracy']:.2%}",
+            test,
+            f"{row['epochs']:.0f}",
+            style="bold" if row["recommended"] else "",
+        )
+    return table
+
+
+def result_to_plain(result: Result) -> dict[str, Any]:
+    """Return a result as JSON can hold it; what was not measured is null."""
+    pareto = result.pareto.astype(object).where(result.pareto.notna(), None)
+    return {
+        "directory": str(result.directory),
+        "status": result.status,
+        "recommended": result.recommended,
+        "trials": len(result.trials),
+        "pareto": pareto.to_dict("records"),
+    }
