@@ -88,7 +88,7 @@ class Registry(Generic[T]):
         for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
             if not module.name.startswith("_"):
                 import_module(f"{self._package}.{module.name}")
-        for entry in entry_points(group=f"nas.{self.kind}s"):
+        for entry in entry_points(group=f"nas.{self.kind.replace(' ', '_')}s"):
             entry.load()
 
 

@@ -1,0 +1,88 @@
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_spaces.arch import Task
+from search_spaces.budget import GRID, Budget, fit, narrow, narrowest
+from search_spaces.cost import Cost
+from search_spaces.errors import BudgetError
+from search_spaces.spaces import SPACES
+from search_spaces.testing import archs
+
+SMALL = SPACES["small"]
+TASK = Task(10, (1, 28, 28))
+
+
+def widths(arch):
+    return [arch.stem.width, *(stage.width for stage in arch.stages), arch.head.width]
+
+
+class TestFit:
+    @given(archs(SMALL), st.integers(20_000, 500_000))
+    def test_the_result_is_within_the_budget(self, arch, params):
+        budget = Budget(params=params)
+        if narrow(arch, 0.0).cost(TASK).params > params:
+            with pytest.raises(BudgetError, match=f"`params` .={params:,}. is below"):
+                fit(arch, budget, TASK)
+        else:
+            assert fit(arch, budget, TASK).cost(TASK).params <= params
+
+    @given(archs(SMALL))
+    def test_what_is_within_is_left_alone(self, arch):
+        budget = Budget(params=arch.cost(TASK).params)
+        assert fit(arch, budget, TASK) is arch
+
+    @given(archs(SMALL), st.integers(20_000, 500_000))
+    def test_the_next_wider_version_is_over(self, arch, params):
+        budget = Budget(params=params)
+        try:
+            fitted = fit(arch, budget, TASK)
+        except BudgetError:
+            return
+        if fitted is not arch:
+            wider = {narrow(arch, k / 1000) for k in range(1001)}
+            wider = {w for w in wider if widths(w) > widths(fitted)}
+            if wider:
+                next_wider = min(wider, key=widths)
+                assert not budget.allows(next_wider.cost(TASK))
+
+    @given(archs(SMALL))
+    def test_only_widths_change_and_stay_on_the_grid(self, arch):
+        narrowed = narrow(arch, 0.5)
+        assert all(width % GRID == 0 for width in widths(narrowed))
+        assert [s.blocks for s in narrowed.stages] == [s.blocks for s in arch.stages]
+        assert all(new <= old for new, old in zip(widths(narrowed), widths(arch)))
+
+    def test_several_limits_hold_at_once(self):
+        arch = SMALL.sample(random.Random(0))
+        cost = arch.cost(TASK)
+        budget = Budget(params=cost.params // 2, macs=cost.macs // 3, size_bytes=cost.params)
+        assert budget.allows(fit(arch, budget, TASK).cost(TASK))
+
+
+class TestBudget:
+    def test_broken_limits_are_listed(self):
+        broken = Budget(params=9, macs=10).broken(Cost(params=10, macs=10))
+        assert list(broken) == [("params", 10, 9)]
+
+    def test_size_is_four_bytes_a_parameter(self):
+        assert not Budget(size_bytes=39).allows(Cost(params=10))
+        assert Budget(size_bytes=40).allows(Cost(params=10))
+
+
+@pytest.mark.parametrize("name", ["params", "macs", "size_bytes"])
+def test_narrowest_is_below_every_sample_and_reached(name):
+    rng = random.Random(0)
+    least = narrowest(SMALL, TASK, name)
+    samples = [narrow(SMALL.sample(rng), 0.0).cost(TASK) for _ in range(2000)]
+    assert least <= min(getattr(cost, name) for cost in samples)
+    shallow = replace(
+        SMALL, stages=tuple(replace(s, depth=s.depth[:1]) for s in SMALL.stages), head_width=(0,)
+    )
+    reached = min(
+        getattr(narrow(shallow.sample(rng), 0.0).cost(TASK), name) for _ in range(20_000)
+    )
+    assert reached <= 1.05 * least

@@ -1,0 +1,132 @@
+import random
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_spaces.blocks.csc import CSC
+from search_spaces.blocks.fe import FE
+from search_spaces.blocks.mbconv import MBConv
+from search_spaces.errors import SpecError
+from search_spaces.heads import Head
+from search_spaces.space import Space, StageSpace
+from search_spaces.spaces import SPACES, space_for
+from search_spaces.stems import Stem
+from search_spaces.testing import archs
+
+SMALL = SPACES["small"]
+PLAIN = {"se": (False,)}
+TINY = Space(
+    name="tiny",
+    stem=Stem(8, stride=1),
+    stem_width=(8, 16),
+    stages=(
+        StageSpace((8, 16), (1, 2), 2, (MBConv.over(expand=(3,), **PLAIN), FE.over(**PLAIN))),
+        StageSpace((16,), (1,), 1, (CSC.over(kernel=(3,), expand=(1,), **PLAIN),)),
+    ),
+    head=Head(),
+    head_width=(0, 32),
+)
+seeds = st.integers(0, 2**32).map(random.Random)
+
+
+class TestDraw:
+    @given(archs(SMALL))
+    def test_decode_inverts_encode(self, arch):
+        assert SMALL.decode(SMALL.encode(arch)) == arch
+
+    @given(archs(SMALL), seeds)
+    def test_dormant_genes_are_ignored(self, arch, rng):
+        dormant = {gene.name: rng.choice(gene.choices) for gene in SMALL.genes()}
+        assert SMALL.decode(dormant | SMALL.encode(arch)) == arch
+
+    @given(archs(SMALL))
+    def test_genes_are_among_those_of_the_space(self, arch):
+        choices = {gene.name: gene.choices for gene in SMALL.genes()}
+        assert all(value in choices[name] for name, value in SMALL.encode(arch).items())
+
+    def test_a_missing_gene_is_named(self):
+        with pytest.raises(SpecError, match="gene 'stem.width' is missing"):
+            SMALL.decode({})
+
+    @given(archs(SMALL))
+    def test_foreign_architectures_are_refused(self, arch):
+        with pytest.raises(SpecError, match="tiny: gene"):
+            TINY.encode(arch)
+
+    def test_fixed_parts_must_agree(self):
+        arch = Space(TINY.name, Stem(8, kernel=5), *list(vars(TINY).values())[2:6]).sample(
+            random.Random(0)
+        )
+        with pytest.raises(SpecError, match="fixed parts differ"):
+            TINY.encode(arch)
+
+
+class TestEnumerate:
+    def test_counts_and_is_free_of_twins(self):
+        found = list(TINY.enumerate())
+        assert len(found) == len(set(found)) == TINY.size() == 2 * 2 * (9 + 81) * 2 * 2
+
+    def test_samples_reach_everything(self):
+        rng = random.Random(0)
+        assert len({TINY.sample(rng) for _ in range(20_000)}) > 0.99 * TINY.size()
+
+
+class TestVariation:
+    @given(archs(SMALL), seeds)
+    def test_a_mutant_is_another_one_of_the_space(self, arch, rng):
+        mutant = SMALL.mutate(arch, rng)
+        assert mutant != arch
+        SMALL.encode(mutant)
+
+    @given(archs(SMALL), archs(SMALL), seeds)
+    def test_a_child_has_its_parents_genes(self, first, second, rng):
+        child = SMALL.encode(SMALL.crossover(first, second, rng))
+        parents = SMALL.encode(first), SMALL.encode(second)
+        for name, value in child.items():
+            known = [genes[name] for genes in parents if name in genes]
+            assert value in known or not known
+
+    def test_samples_follow_from_the_seed_in_another_process(self):
+        code = (
+            "import random; from search_spaces.spaces import SPACES;"
+            "print(SPACES['small'].sample(random.Random(7)).digest)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout.strip() == SMALL.sample(random.Random(7)).digest
+
+
+class TestRules:
+    @pytest.mark.parametrize(
+        ("stage", "message"),
+        [
+            (lambda: StageSpace((16, 8), (1,), 1, (MBConv.over(),)), "`width` .* must ascend"),
+            (lambda: StageSpace((16,), (), 1, (MBConv.over(),)), "`depth` .* must ascend"),
+            (lambda: StageSpace((16,), (1,), 4, (MBConv.over(),)), "`stride` .=4."),
+            (lambda: StageSpace((16,), (1,), 1, ()), "`blocks` needs distinct kinds"),
+            (lambda: MBConv.over(kernal=(3,)), "mbconv has no knob 'kernal'"),
+            (lambda: MBConv.over(kernel=(3, 3)), "mbconv.kernel needs distinct choices"),
+            (lambda: MBConv.over(kernel=("3",)), "`kernel` .='3'. must be of type int"),
+        ],
+    )
+    def test_broken_rules_are_named(self, stage, message):
+        with pytest.raises(SpecError, match=message):
+            stage()
+
+    def test_widths_that_a_block_cannot_take_are_found_early(self):
+        stage = StageSpace((12,), (1,), 1, (FE.over(),))
+        with pytest.raises(SpecError, match=r"\$.stages\[0\]: fe .* multiples of 8"):
+            Space("bad", Stem(8), (8,), (stage,), Head(), (0,))
+
+
+@pytest.mark.parametrize(("side", "name"), [(28, "small"), (64, "small"), (224, "mobile")])
+def test_the_preset_follows_the_image(side, name):
+    assert space_for((3, side, side)).name == name
+
+
+@pytest.mark.parametrize("name", list(SPACES))
+def test_presets_hold_all_six_blocks_in_every_stage(name):
+    for stage in SPACES[name].stages:
+        assert len({menu.kind for menu in stage.blocks}) == 6
