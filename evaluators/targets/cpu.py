@@ -1,0 +1,72 @@
+"""ONNX Runtime on the CPU: what an exported network will run on."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..onnx_graph import INPUT, to_onnx
+from ..target import TARGETS, GraphError, Target, TargetUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor, nn
+
+    from ..target import Step
+
+
+@TARGETS.register("cpu")
+@dataclass(frozen=True)
+class Cpu(Target):
+    """ONNX Runtime's CPU provider: float32, graph optimised, one operator after the other."""
+
+    @contextmanager
+    def prepare(self, network: nn.Module, example: Tensor) -> Iterator[Step]:
+        """See `Target.prepare`."""
+        _, *shape = example.shape
+        try:
+            graph = to_onnx(network, (shape[0], shape[1], shape[2]))
+        except RuntimeError as error:
+            raise GraphError(f"no ONNX graph: {error}") from error
+        run = session(graph, self.threads).run
+        feed = {INPUT: example.contiguous().numpy()}
+
+        def step() -> None:
+            run(None, feed)
+
+        with refusals():
+            step()
+        yield step
+
+
+def session(graph: bytes, threads: int = 1) -> Any:
+    """Return an ONNX Runtime session of `graph` on the CPU.
+
+    Raises:
+        TargetUnavailable: ONNX Runtime is not installed.
+        GraphError: it refuses the graph.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise TargetUnavailable(
+            f"target cpu needs ONNX Runtime ({error}); install it with: pip install onnxruntime"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3  # errors; warnings about unused initialisers help nobody
+    with refusals():
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn ONNX Runtime's exceptions, which have no base of their own, into `GraphError`."""
+    try:
+        yield
+    except Exception as error:
+        raise GraphError(f"ONNX Runtime refuses the graph: {error}") from error
