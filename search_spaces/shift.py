@@ -1,13 +1,13 @@
 """Shift operators: each channel of a map moves by its own offset, and nothing is multiplied.
 
-All follow one rule, `out[h, w] = in[h + dy, w + dx]`, zero outside the map, and all run as a depthwise
-convolution with a kernel made from the offsets: the cheapest form on CPU in channels-last, and the one
+All follow one rule, `out[h, w] = in[h + dy, w + dx]`, zero outside the map, and all run as depthwise
+convolutions with kernels made from the offsets: the cheapest form on CPU in channels-last, and one
 that every runtime knows.
 
 Sources: grouped, Wu et al. 2017, arXiv:1711.08141 (kernels: shiftnet_cuda_v2); active, Jeon & Kim
 2018, arXiv:1806.07370 (layer: Active-Shift); sparse, Chen et al. 2019, arXiv:1903.05285 (layer:
-SparseShiftLayer). Departures: the sparse shift's gradient uses a true floor, where the released kernel
-truncates negative coordinates, which changes border pixels only.
+SparseShiftLayer). Departures: the sparse shift's gradient uses a true floor, where the released
+kernel truncates negative coordinates, which changes border pixels only.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from typing import Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+WHOLE_KERNEL = 5  # up to this side one 2-D kernel is as fast as a row and a column
 
 
 class Shift(nn.Module):
@@ -56,14 +59,14 @@ class GroupedShift(Shift):
         super().__init__()
         self.dilation = dilation
         dy, dx = grouped_offsets(channels, kernel)
-        radius = kernel // 2
-        self.register_buffer("kernel", _one_hot(dy, dx, (radius, radius)), persistent=False)
+        one_hot = _outer(_taps(dy, kernel // 2), _taps(dx, kernel // 2))
+        self.register_buffer("kernel", one_hot, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        padding = self.dilation * (self.kernel.shape[-1] // 2)
-        groups = self.kernel.shape[0]
-        return F.conv2d(x, self.kernel, padding=padding, dilation=self.dilation, groups=groups)
+        if not _learns(x):
+            return _depthwise(x, self.kernel, dilation=self.dilation)
+        return _FixedShift.apply(x, self.kernel, self.dilation)
 
 
 class ActiveShift(Shift):
@@ -92,10 +95,9 @@ class ActiveShift(Shift):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, ceil(H/stride), ceil(W/stride))."""
         dy, dx = _offsets(self)
-        if self.normalise and dy.requires_grad:
-            dy, dx = _NormalisedGradient.apply(dy, dx)  # type: ignore[no-untyped-call]
-        radius = _radius(torch.floor(dy), x.shape[2]), _radius(torch.floor(dx), x.shape[3])
-        return _depthwise(x, _bilinear(dy, dx, radius), self.stride)
+        if not _learns(x, dy):
+            return _place(x, *_bilinear_taps(x, dy, dx), self.stride)
+        return _BilinearShift.apply(x, dy, dx, self.stride, self.normalise)
 
 
 class SparseShift(Shift):
@@ -125,14 +127,9 @@ class SparseShift(Shift):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         dy, dx = _offsets(self)
-        rounded = _round(dy.detach()), _round(dx.detach())
-        if not dy.requires_grad:
-            radius = _radius(rounded[0], x.shape[2], 0), _radius(rounded[1], x.shape[3], 0)
-            return _depthwise(x, _one_hot(*rounded, radius).to(x.dtype))
-        radius = _radius(torch.floor(dy), x.shape[2]), _radius(torch.floor(dx), x.shape[3])
-        soft = _bilinear(dy, dx, radius)
-        hard = _one_hot(*rounded, radius).to(soft.dtype)
-        return _depthwise(x, hard + (soft - soft.detach()))  # value of `hard`, gradient of `soft`
+        if not _learns(x, dy):
+            return _place(x, *_rounded_taps(x, dy, dx))
+        return _RoundedShift.apply(x, dy, dx)
 
     def penalty(self) -> Tensor:
         """Return the sum of the displacements' absolute values."""
@@ -150,21 +147,89 @@ def grouped_offsets(channels: int, kernel: int) -> tuple[Tensor, Tensor]:
     moves = channel < channels // kernel**2 * kernel**2
     dx = channel % kernel - kernel // 2
     dy = channel // kernel % kernel - kernel // 2
-    return dy * moves, dx * moves
+    return (dy * moves).float(), (dx * moves).float()
 
 
-class _NormalisedGradient(torch.autograd.Function):
-    """The identity on two vectors, whose gradients are scaled to norm 1 pair by pair."""
-
-    @staticmethod
-    def forward(_: Any, dy: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
-        return dy.view_as(dy), dx.view_as(dx)
+class _FixedShift(torch.autograd.Function):
+    """A shift by a one-hot kernel; backward it is the opposite shift, by the mirrored kernel."""
 
     @staticmethod
-    def backward(_: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
-        norm = torch.hypot(*grads)
-        scale = torch.where(norm > 0, 1 / norm, 0.0)
-        return grads[0] * scale, grads[1] * scale
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, dilation: int) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.dilation = dilation
+        return _depthwise(x, kernel, dilation=dilation)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (kernel,) = ctx.saved_tensors
+        return _depthwise(grad, kernel.flip(2, 3), dilation=ctx.dilation), None, None
+
+
+class _BilinearShift(torch.autograd.Function):
+    """A shift by real offsets, the gradient of each pair of them scaled to norm 1 if asked for."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, dy: Tensor, dx: Tensor, stride: int, normalise: bool
+    ) -> Tensor:
+        rows, columns = _bilinear_taps(x, dy, dx)
+        ctx.save_for_backward(x, dy, dx, rows, columns)
+        ctx.stride, ctx.normalise = stride, normalise
+        return _place(x, rows, columns, stride)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, dy, dx, rows, columns = ctx.saved_tensors
+        grad_x = grad_dy = grad_dx = None
+        if ctx.needs_input_grad[0]:
+            grad_x = _unplace(grad, rows, columns, x, ctx.stride)
+        if ctx.needs_input_grad[1]:
+            grad_dy, grad_dx = _offset_gradients(grad, x, dy, dx, rows, columns, ctx.stride)
+            if ctx.normalise:
+                norm = torch.hypot(grad_dy, grad_dx)
+                norm = torch.where(norm > 0, norm, 1.0)
+                grad_dy, grad_dx = grad_dy / norm, grad_dx / norm
+        return grad_x, grad_dy, grad_dx, None, None
+
+
+class _RoundedShift(torch.autograd.Function):
+    """A shift by rounded offsets, with the bilinear shift's gradient with respect to them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+        rows, columns = _rounded_taps(x, dy, dx)
+        ctx.save_for_backward(x, dy, dx, rows, columns)
+        return _place(x, rows, columns)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, dy, dx, rows, columns = ctx.saved_tensors
+        grad_x = _unplace(grad, rows, columns, x) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return grad_x, None, None
+        return grad_x, *_offset_gradients(grad, x, dy, dx, *_bilinear_taps(x, dy, dx))
+
+
+def _offset_gradients(
+    grad: Tensor, x: Tensor, dy: Tensor, dx: Tensor, rows: Tensor, columns: Tensor, stride: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of the bilinear shift of `x` with respect to `dy` and `dx`."""
+    slope_y, slope_x = _slope(dy, rows.shape[1] // 2), _slope(dx, columns.shape[1] // 2)
+    if max(rows.shape[1], columns.shape[1]) > 3:  # the gradient of so large a kernel is slow
+        return (
+            (grad * _place(x, slope_y, columns, stride)).sum((0, 2, 3)),
+            (grad * _place(x, rows, slope_x, stride)).sum((0, 2, 3)),
+        )
+    size = x.shape[1], 1, rows.shape[1], columns.shape[1]
+    padding = size[2] // 2, size[3] // 2
+    kernel = torch.nn.grad.conv2d_weight(x, size, grad, stride, padding, 1, size[0])[:, 0]
+    return (
+        ((kernel * columns[:, None, :]).sum(2) * slope_y).sum(1),
+        ((kernel * rows[:, :, None]).sum(1) * slope_x).sum(1),
+    )
 
 
 def _sparse_init(channels: int, init: str) -> tuple[Tensor, Tensor]:
@@ -179,20 +244,40 @@ def _sparse_init(channels: int, init: str) -> tuple[Tensor, Tensor]:
     return dy, dx
 
 
+def _learns(x: Tensor, offsets: Tensor | None = None) -> bool:
+    """Tell whether a gradient will be asked for, so that the plain operators do not suffice."""
+    wants = x.requires_grad or (offsets is not None and offsets.requires_grad)
+    return torch.is_grad_enabled() and wants and not torch.jit.is_tracing()
+
+
 def _offsets(shift: Shift) -> tuple[Tensor, ...]:
-    """Return the offsets of `shift`; as constants while a tracer watches, so that exports fold them."""
+    """Return the offsets of `shift`, constant while a tracer watches, so that exports fold them."""
     offsets = shift.shift_parameters()
-    if not torch.jit.is_tracing():  # type: ignore[no-untyped-call]
+    if not torch.jit.is_tracing():
         return offsets
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # constants are what we want
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # a constant is what we want
         return tuple(torch.from_numpy(o.detach().cpu().numpy()).to(o.device) for o in offsets)
 
 
-def _radius(offsets: Tensor, side: int, reach: int = 1) -> int:
-    """Return the reach of taps at `offsets` to `offsets + reach`, no more than a map of `side` has."""
-    low, high = torch.aminmax(offsets.detach())
-    return min(max(-int(low), int(high) + reach, 0), side - 1)
+def _bilinear_taps(x: Tensor, dy: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the taps of rows and of columns that move `x` by real offsets."""
+    low, high = torch.aminmax(torch.floor(torch.stack((dy.detach(), dx.detach()))), dim=1)
+    reach = torch.maximum(-low, high + 1).tolist()
+    return (
+        _linear(dy.detach(), min(int(reach[0]), x.shape[2] - 1)),
+        _linear(dx.detach(), min(int(reach[1]), x.shape[3] - 1)),
+    )
+
+
+def _rounded_taps(x: Tensor, dy: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the taps of rows and of columns that move `x` by rounded offsets."""
+    offsets = _round(torch.stack((dy.detach(), dx.detach())))
+    reach = offsets.abs().amax(1).tolist()
+    return (
+        _taps(offsets[0], min(int(reach[0]), x.shape[2] - 1)),
+        _taps(offsets[1], min(int(reach[1]), x.shape[3] - 1)),
+    )
 
 
 def _round(offsets: Tensor) -> Tensor:
@@ -200,31 +285,50 @@ def _round(offsets: Tensor) -> Tensor:
     return offsets.sign() * torch.floor(offsets.abs() + 0.5)
 
 
-def _taps(offsets: Tensor, radius: int) -> Tensor:
-    """Return (C, 2*radius+1): 1 where a tap stands at the integer offset, all 0 if it is out of reach."""
-    positions = torch.arange(-radius, radius + 1, device=offsets.device)
-    return (offsets[:, None] == positions).to(torch.get_default_dtype())
+def _taps(offsets: Tensor, reach: int) -> Tensor:
+    """Return (C, 2*reach+1): 1 at the integer offset, or nowhere if that is beyond the map."""
+    positions = torch.arange(-reach, reach + 1, device=offsets.device)
+    return (offsets[:, None] == positions).to(offsets.dtype)
 
 
-def _one_hot(dy: Tensor, dx: Tensor, radius: tuple[int, int]) -> Tensor:
-    """Return the depthwise kernel (C, 1, 2*radius+1, 2*radius+1) of integer offsets."""
-    return (_taps(dy, radius[0])[:, :, None] * _taps(dx, radius[1])[:, None, :])[:, None]
+def _linear(offsets: Tensor, reach: int) -> Tensor:
+    """Return (C, 2*reach+1): the two weights of linear interpolation at their places."""
+    floor = torch.floor(offsets)
+    fraction = (offsets - floor)[:, None]
+    return _taps(floor, reach) * (1 - fraction) + _taps(floor + 1, reach) * fraction
 
 
-def _bilinear(dy: Tensor, dx: Tensor, radius: tuple[int, int]) -> Tensor:
-    """Return the depthwise kernel (C, 1, 2*radius+1, 2*radius+1) of real offsets."""
-    rows, columns = _linear(dy, radius[0]), _linear(dx, radius[1])
+def _slope(offsets: Tensor, reach: int) -> Tensor:
+    """Return (C, 2*reach+1): the derivative of `_linear`, on integers that from the right."""
+    floor = torch.floor(offsets)
+    return _taps(floor + 1, reach) - _taps(floor, reach)
+
+
+def _outer(rows: Tensor, columns: Tensor) -> Tensor:
+    """Return the depthwise kernel (C, 1, K_rows, K_columns) of taps (C, K)."""
     return (rows[:, :, None] * columns[:, None, :])[:, None]
 
 
-def _linear(offsets: Tensor, radius: int) -> Tensor:
-    """Return (C, 2*radius+1): the two weights of linear interpolation at their places."""
-    floor = torch.floor(offsets.detach())
-    fraction = (offsets - floor)[:, None]
-    left, right = _taps(floor, radius).to(offsets.dtype), _taps(floor + 1, radius).to(offsets.dtype)
-    return left * (1 - fraction) + right * fraction
+def _place(x: Tensor, rows: Tensor, columns: Tensor, stride: int = 1) -> Tensor:
+    """Convolve each channel with the outer product of its taps: whole, or columns then rows."""
+    if max(rows.shape[1], columns.shape[1]) <= WHOLE_KERNEL:
+        return _depthwise(x, _outer(rows, columns), (stride, stride))
+    across = _depthwise(x, columns[:, None, None, :], (1, stride))
+    return _depthwise(across, rows[:, None, :, None], (stride, 1))
 
 
-def _depthwise(x: Tensor, kernel: Tensor, stride: int = 1) -> Tensor:
+def _unplace(grad: Tensor, rows: Tensor, columns: Tensor, x: Tensor, stride: int = 1) -> Tensor:
+    """Return the gradient of `_place` with respect to `x`."""
+    if stride == 1:
+        return _place(grad, rows.flip(1), columns.flip(1))
+    kernel = _outer(rows, columns).to(grad.dtype)
     padding = kernel.shape[2] // 2, kernel.shape[3] // 2
-    return F.conv2d(x, kernel, stride=stride, padding=padding, groups=kernel.shape[0])
+    rest = (x.shape[2] - 1) % stride, (x.shape[3] - 1) % stride
+    return F.conv_transpose2d(grad, kernel, None, stride, padding, rest, kernel.shape[0])
+
+
+def _depthwise(
+    x: Tensor, kernel: Tensor, stride: tuple[int, int] = (1, 1), dilation: int = 1
+) -> Tensor:
+    padding = dilation * (kernel.shape[2] // 2), dilation * (kernel.shape[3] // 2)
+    return F.conv2d(x, kernel.to(x.dtype), None, stride, padding, dilation, kernel.shape[0])
