@@ -1,7 +1,7 @@
 """The figures of a report, as plotly figures without colours of the page: that sets its own ink.
 
-Colours are those of Okabe and Ito (2008), which people who see colours differently can tell apart;
-shape or a letter says the same again.
+Colours are those of Okabe and Ito (2008), which people who see colours differently can tell apart,
+the blue a little lighter so that it reads on black too; shape says the same again.
 """
 
 from __future__ import annotations
@@ -11,59 +11,66 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .pareto import hypervolume, non_dominated
+from ..pareto import hypervolume, non_dominated
+from ..units import format_count
 from .pictures import kinds
-from .units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pandas as pd
+    from ..pareto import Floats
 
-    from .pareto import Floats
-
-BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#8b929a"
+BLUE, VERMILION, GREY = "#1f83c0", "#D55E00", "#8b929a"
 GOALS = ("max", "min")
 _STATES = {"complete": ("#56B4E9", "circle"), "stopped": (GREY, "triangle-down")}
 _STATES["infeasible"] = ("#E69F00", "x-thin-open")
+_EDGE = {"color": "white", "width": 1}
 _GRID = "rgba(128,128,128,0.22)"
 _LABELS = {"latency_ms": "latency (ms)", "params": "parameters"}
 _HOVER = (
-    "<b>%{customdata[0]}</b><br>%{customdata[1]}<br>accuracy %{y:.2%}<br>%{customdata[2]} parameters"
-    "<br>%{customdata[3]}<extra>%{fullData.name}</extra>"
+    "<b>%{customdata[0]}</b><br>%{customdata[1]}<br>accuracy %{y:.2%}<br>"
+    "%{customdata[2]:.3s} parameters<br>%{customdata[3]:.3r} ms<extra>%{fullData.name}</extra>"
 )
 
 
 def accuracy_against(
     cost: str, trials: pd.DataFrame, front: pd.DataFrame, limit: float | None = None
 ) -> go.Figure:
-    """Return accuracy over `cost`: trials faint, finalists joined, with error bars where known."""
+    """Return accuracy over `cost`: trials faint, the front joined, with error bars where known."""
     figure = go.Figure()
     for state, (color, symbol) in _STATES.items():
         rows = trials[trials["state"] == state].dropna(subset=["accuracy", cost])
+        marker = {"color": color, "symbol": symbol, "size": 7, "opacity": 0.5}
         if len(rows):
-            marker = {"color": color, "symbol": symbol, "size": 7, "opacity": 0.5}
             figure.add_trace(_dots(rows, cost, "accuracy", f"trial, {state}", marker))
     rows = front.assign(final=front["test_accuracy"].fillna(front["accuracy"]))
     rows = rows.dropna(subset=["final", cost]).sort_values(cost)
+    best = rows[rows["recommended"]]
     if len(rows):
-        figure.add_trace(_finalists(rows, cost))
-        best = rows[rows["recommended"]]
-        marker = {"color": VERMILION, "symbol": "star", "size": 19, "line": {"width": 1}}
-        marker["line"] |= {"color": "white"}
-        figure.add_trace(_dots(best, cost, "final", "recommended", marker))
-    highest = max(trials[cost].max(), front[cost].max(), 0)
-    if limit and limit <= 1.5 * highest:
-        note = {"annotation_text": "limit", "annotation_position": "bottom right"}
-        figure.add_vline(limit, line={"color": GREY, "dash": "dot"}, **note)
-    lowest = min(trials[cost].min(), front[cost].min())
-    wide = lowest > 0 and highest > 20 * lowest
-    figure.update_xaxes(title=_LABELS[cost], type="log" if wide else "linear")
+        figure.add_trace(_front(rows, cost))
+    if len(best):
+        ring = {"color": VERMILION, "symbol": "circle-open", "size": 21, "line": {"width": 2.5}}
+        figure.add_trace(_dots(best, cost, "final", "recommended", ring))
+    costs = pd.concat([trials[cost], front[cost]]).dropna()
+    if limit and len(costs) and limit <= 1.5 * costs.max():
+        line = {"color": GREY, "dash": "dot"}
+        figure.add_vline(limit, line=line, annotation={"text": "limit", "yref": "paper", "y": 0.04})
+    figure.update_xaxes(title=_LABELS[cost], **_scale(costs))
     figure.update_yaxes(title="accuracy", tickformat=".0%")
     return _styled(figure, 460)
+
+
+def _scale(values: pd.Series[float]) -> dict[str, Any]:
+    """Return a linear axis, or a logarithmic one with round numbers for what spans decades."""
+    if values.empty or values.min() <= 0 or values.max() < 20 * values.min():
+        return {}
+    ticks = [digit * 10.0**power for power in range(-3, 12) for digit in (1, 2, 5)]
+    texts = [format_count(tick) if tick >= 1 else f"{tick:g}" for tick in ticks]
+    return {"type": "log", "tickvals": ticks, "ticktext": texts}
 
 
 def progress(trials: pd.DataFrame) -> go.Figure:
@@ -75,12 +82,14 @@ def progress(trials: pd.DataFrame) -> go.Figure:
     figure.add_scatter(
         x=number, y=rows["accuracy"], mode="markers", marker=marker, name="trial, complete"
     )
-    step = {"mode": "lines", "line": {"color": BLUE, "width": 2.5, "shape": "hv"}}
+    step = {"width": 2.5, "shape": "hv"}
     best = rows["accuracy"].cummax()
-    figure.add_scatter(x=number, y=best, name="best accuracy so far", **step)
-    step["line"] = {"color": VERMILION, "width": 2.5, "shape": "hv"}
+    figure.add_scatter(
+        x=number, y=best, name="best accuracy so far", mode="lines", line=step | {"color": BLUE}
+    )
     share = dominated_share(rows[["accuracy", "latency_ms"]].to_numpy(dtype=float))
-    figure.add_scatter(x=number, y=share, name="hypervolume", row=2, col=1, **step)
+    line = step | {"color": VERMILION}
+    figure.add_scatter(x=number, y=share, name="hypervolume", mode="lines", line=line, row=2, col=1)
     figure.update_xaxes(title="trial", row=2, col=1)
     figure.update_yaxes(title="accuracy", tickformat=".0%", row=1, col=1)
     figure.update_yaxes(title="hypervolume", tickformat=".0%", range=[0, 1.04], row=2, col=1)
@@ -105,16 +114,15 @@ def dominated_share(points: Floats) -> list[float]:
 def block_shares(
     trials: pd.DataFrame, front: pd.DataFrame, colors: Mapping[str, tuple[str, str]]
 ) -> go.Figure:
-    """Return how often each kind of block was tried and how often a finalist has it."""
+    """Return how often each kind of block was tried and how often the front has it."""
     figure = go.Figure()
     names = list(colors)[::-1]  # the first bar of a horizontal chart is the lowest
-    groups = {"finalists": (front, ""), "all trials": (trials, "/")}
+    groups = {"front": (front, ""), "all trials": (trials, "/")}
     for name, (frame, pattern) in groups.items():
         count = Counter(kind for arch in frame["arch"].dropna() for kind in kinds(arch))
         total = sum(count.values())
         if total:
             fill = {"color": [colors[kind][0] for kind in names], "pattern": {"shape": pattern}}
-            fill["opacity"] = 0.55 if pattern else 1.0
             share = [count[kind] / total for kind in names]
             label = f"{name} ({len(frame)}; {total} blocks)"
             figure.add_bar(
@@ -132,9 +140,10 @@ def block_shares(
     return _styled(figure, 170 + 52 * len(names))
 
 
-def _finalists(rows: pd.DataFrame, cost: str) -> go.Scatter:
-    marker = {"color": BLUE, "size": 11, "line": {"color": "white", "width": 1}}
-    trace = _dots(rows, cost, "final", "finalist, trained to the end", marker)
+def _front(rows: pd.DataFrame, cost: str) -> go.Scatter:
+    marker = {"color": BLUE, "size": 8, "line": _EDGE}
+    tested = "trained to the end" if rows["test_accuracy"].notna().any() else "not tested yet"
+    trace = _dots(rows, cost, "final", f"front, {tested}", marker)
     bars = {"color": BLUE, "thickness": 1.4, "width": 4}
     trace.update(mode="lines+markers", line={"color": BLUE, "width": 1.5})
     trace.update(error_y=bars | _bars(rows, "final", "test_accuracy"))
@@ -152,15 +161,8 @@ def _bars(rows: pd.DataFrame, value: str, prefix: str) -> dict[str, Any]:
 
 
 def _dots(rows: pd.DataFrame, x: str, y: str, name: str, marker: dict[str, Any]) -> go.Scatter:
-    details = [
-        (
-            escape(str(row.digest)),
-            escape(_summary(str(row.arch))),
-            format_count(row.params) if row.params == row.params else "unknown",
-            f"{row.latency_ms:.3g} ms" if row.latency_ms == row.latency_ms else "latency unknown",
-        )
-        for row in rows.itertuples()
-    ]
+    words = [escape(digest) for digest in rows["digest"]], [_summary(arch) for arch in rows["arch"]]
+    details = list(zip(*words, rows["params"], rows["latency_ms"], strict=True))
     return go.Scatter(
         x=rows[x],
         y=rows[y],
@@ -174,7 +176,7 @@ def _dots(rows: pd.DataFrame, x: str, y: str, name: str, marker: dict[str, Any])
 
 def _summary(arch: str) -> str:
     count = Counter(kinds(arch))
-    return ", ".join(f"{n} {kind}" for kind, n in count.items()) or "blocks unknown"
+    return escape(", ".join(f"{n} {kind}" for kind, n in count.items())) or "blocks unknown"
 
 
 def _styled(figure: go.Figure, height: int) -> go.Figure:

@@ -1,7 +1,6 @@
-"""The report of a run: one HTML file that needs neither network nor server.
+"""From a run folder to its report.
 
-It reads what the run folder holds, at any time: a run that is not over gets a report of what is
-known so far.
+It reads what the folder holds, at any time: a run that is not over gets a report of what is known.
 """
 
 from __future__ import annotations
@@ -12,18 +11,16 @@ from string import Template
 
 import pandas as pd
 
-from . import sections
+from ..runs import read_run, write_text
+from . import sections, tables
 from .pictures import colors_of
-from .runs import read_run, write_text
 
-TEMPLATE = Path(__file__).with_name("report_template.html")
-TRIALS = (
-    "number state digest arch params macs latency_ms latency_spread_ms accuracy epochs seconds reason"
-).split()
-FRONT = (
-    "digest arch params macs latency_ms latency_spread_ms latency_low_ms latency_high_ms accuracy "
-    "test_accuracy test_accuracy_low test_accuracy_high epochs seeds recommended"
-).split()
+TEMPLATE = Path(__file__).with_name("template.html")
+_BOTH = ["digest", "arch", "params", "macs", "latency_ms", "accuracy"]
+TRIALS = [*_BOTH, "number", "state", "reason"]
+FRONT = [*_BOTH, "latency_spread_ms", "latency_low_ms", "latency_high_ms"]
+FRONT += ["test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_images"]
+FRONT += ["epochs", "seeds", "recommended"]
 _TEXTS = {"state", "digest", "arch", "reason", "recommended"}
 
 
@@ -40,10 +37,11 @@ def write_report(directory: Path) -> Path:
     colors = colors_of([*front["arch"], *trials["arch"]])
     body = (
         sections.header(run, trials, front, directory.resolve().name),
-        sections.recommendation(run, front, colors, directory),
-        sections.finalists(front, colors),
+        sections.recommendation(front, colors, directory),
+        tables.front_table(front),
         sections.figures(run, trials, front, colors),
-        sections.failures(trials),
+        sections.gallery(front, colors),
+        tables.failures(trials),
         sections.settings(run),
     )
     title = f"Architecture search {directory.resolve().name}"
@@ -54,7 +52,7 @@ def write_report(directory: Path) -> Path:
 
 
 def _table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read `columns` of a CSV file: numbers or NaN, texts or ""; no rows if there is no such file."""
+    """Read `columns` of a CSV file, numbers or NaN, texts or ""; no rows if there is no file."""
     try:  # as text: a digest such as 12e456789012 is no number
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (FileNotFoundError, pd.errors.EmptyDataError):
