@@ -1,0 +1,57 @@
+"""Validation accuracy after a training from scratch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from search_spaces.arch import Arch, Task
+from search_spaces.errors import SpecError
+from search_spaces.network import build
+
+from .data import DataSpec, load
+from .evaluator import EVALUATORS, Metric, Report
+from .recipe import Recipe
+from .training import train
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@EVALUATORS.register("accuracy")
+@dataclass(frozen=True)
+class Accuracy:
+    """Train an architecture and report the validation accuracy after every epoch.
+
+    The test images are never looked at.
+
+    Args:
+        data: which images.
+        recipe: how to train; its seed also decides the first weights.
+    """
+
+    data: DataSpec = field(default_factory=DataSpec)
+    recipe: Recipe = field(default_factory=Recipe)
+
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric("accuracy", "max"),)
+
+    def __call__(self, arch: Arch, task: Task) -> Iterator[Report]:
+        """Train `arch` and report each epoch.
+
+        Raises:
+            CandidateError: the training diverges, or the memory does not suffice.
+            DataError: the images cannot be read.
+            SpecError: the images are not those of `task`.
+        """
+        images = load(self.data)
+        found = Task(len(images.classes), images.shape)
+        if found != task:
+            raise SpecError(f"the images of {self.data.name!r} are {found}, but the task is {task}")
+        network = build(arch, task, seed=self.recipe.seed)
+        for result in train(network, images, self.recipe):
+            metrics = {
+                "accuracy": result.accuracy,
+                "loss": result.loss,
+                "images_per_s": result.images_per_s,
+            }
+            yield Report(result.epoch, metrics)

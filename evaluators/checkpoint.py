@@ -1,0 +1,44 @@
+"""The state of a training on disk: whole or not there at all, and read without unpickling code."""
+
+from __future__ import annotations
+
+import pickle
+from contextlib import suppress
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from search_spaces.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+State = dict[str, Any]
+
+
+def write_checkpoint(path: Path, state: State) -> None:
+    """Write `state`, tensors and plain values, to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{token_hex(4)}.part")
+    try:
+        torch.save(state, part)
+        part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def read_checkpoint(path: Path) -> State:
+    """Return what `write_checkpoint` wrote.
+
+    Raises:
+        DataError: the file is no checkpoint.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+        raise DataError(f"{path} is damaged or no checkpoint; delete it to begin anew") from error
+    if not isinstance(state, dict):
+        raise DataError(f"{path} is no checkpoint; delete it to begin anew")
+    return state

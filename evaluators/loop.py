@@ -1,0 +1,176 @@
+"""One training, epoch by epoch: what happens in a step, and the state between two epochs."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from search_spaces.errors import CandidateError, SpecError
+
+from .augment import augment, gather, normalise
+from .memory import keep_freed_memory, memory_suffices
+from .optimizer import penalised, set_lr, sgd
+from .predict import evaluate
+from .quiet import working
+from .recipe import steps_per_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .checkpoint import State
+    from .data import Images
+    from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What is known after `epoch`, counted from 1.
+
+    Args:
+        loss: mean over the training images, as augmented, with smoothed labels.
+        accuracy: of the averaged weights on the validation images.
+        images_per_s: of training alone.
+        seconds: of training and validation.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    images_per_s: float
+    seconds: float
+
+
+class Training:
+    """A training between two epochs.
+
+    All that is random in an epoch follows from the recipe's seed and the epoch's number, so its
+    state needs no generator's.
+
+    Args:
+        network: where the averaged weights are kept.
+        images: to train and validate on.
+        recipe: how to train.
+    """
+
+    def __init__(self, network: nn.Module, images: Images, recipe: Recipe) -> None:
+        keep_freed_memory()
+        self.average, self.network = network.eval(), deepcopy(network).train()
+        self.images, self.recipe = images, recipe
+        self.epoch = self.best_epoch = 0
+        self._best: tuple[float, dict[str, Tensor]] = (-1.0, {})
+        self._device = next(network.parameters()).device
+        self._steps = steps_per_epoch(len(images.train), recipe.batch)
+        self._optimizer = sgd(self.network, recipe)
+        self._penalised = penalised(self.network)
+        self._fast, self._slow = _floats(self.network), _floats(self.average)
+
+    def run_epoch(self) -> EpochResult:
+        """Train and validate once.
+
+        Raises:
+            CandidateError: the loss is no longer finite, or the memory does not suffice.
+        """
+        start = perf_counter()
+        with memory_suffices():
+            loss = self._pass()
+            trained = perf_counter()
+            accuracy = evaluate(self.average, self.images.val, self.images)
+        self.epoch += 1
+        if accuracy > self._best[0]:
+            weights = {name: value.clone() for name, value in self.average.state_dict().items()}
+            self.best_epoch, self._best = self.epoch, (accuracy, weights)
+        images_per_s = len(self.images.train) / (trained - start)
+        return EpochResult(self.epoch, loss, accuracy, images_per_s, perf_counter() - start)
+
+    def restore_best(self) -> None:
+        """Give the network the averaged weights of the epoch that is best in validation."""
+        self.average.load_state_dict(self._best[1])
+
+    def state(self) -> State:
+        """Return all that `restore` needs to go on as if nothing had happened."""
+        return {
+            "recipe": asdict(self.recipe),
+            "epoch": self.epoch,
+            "best_epoch": self.best_epoch,
+            "best": self._best,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from `state`.
+
+        Raises:
+            SpecError: it is the state of another training.
+        """
+        if state.get("recipe") != asdict(self.recipe):
+            raise SpecError(f"the checkpoint's recipe is {state.get('recipe')}, not {self.recipe}")
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+        except RuntimeError as error:
+            raise SpecError(f"the checkpoint is of another network: {error}") from error
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.best_epoch = state["epoch"], state["best_epoch"]
+        self._best = state["best"]
+
+    def _pass(self) -> float:
+        total = torch.zeros((), device=self._device)
+        n_train = len(self.images.train)
+        with _seeded(self.recipe.seed, self.epoch, self._device) as generator:
+            order = torch.randperm(n_train, generator=generator)
+            for i, index in enumerate(order.tensor_split(self._steps)):
+                with working():
+                    loss = self._step(self.epoch * self._steps + i, index, generator)
+                total += loss * len(index)
+        mean = total.item() / n_train
+        if not math.isfinite(mean):
+            raise CandidateError(
+                f"training diverged in epoch {self.epoch + 1}: the loss is {mean}; "
+                f"a lower `lr` (={self.recipe.lr}) may help"
+            )
+        return mean
+
+    def _step(self, step: int, index: Tensor, generator: Generator) -> Tensor:
+        recipe, steps = self.recipe, self._steps * self.recipe.epochs
+        if 2 * step >= steps:
+            for module in self._penalised:
+                module.freeze()
+        pixels = augment(gather(self.images.train.images, index), recipe, generator)
+        labels = self.images.train.labels[index].to(self._device)
+        logits = self.network(normalise(pixels.to(self._device), self.images))
+        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        penalties = [module.penalty() for module in self._penalised]
+        self._optimizer.zero_grad()
+        total = loss + recipe.shift_penalty * sum(penalties)
+        total.backward()  # type: ignore[no-untyped-call]
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+        set_lr(self._optimizer, recipe.lr_at(step, steps))
+        self._optimizer.step()
+        torch._foreach_lerp_(self._slow, self._fast, 1 - recipe.ema_decay_at(step))
+        return loss.detach()
+
+
+def _floats(network: nn.Module) -> list[Tensor]:
+    """Return what is averaged: parameters, and the norms' statistics."""
+    tensors = (*network.parameters(), *network.buffers())
+    return [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
+
+
+@contextmanager
+def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[Generator]:
+    """Give a generator, and seed what dropout draws from; the caller's randomness is kept."""
+    generator = Generator().manual_seed(seed << 20 | epoch)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(torch.randint(1 << 62, (), generator=generator)))
+        yield generator

@@ -1,0 +1,95 @@
+"""How to train, as frozen data: what a recipe says, and the schedules that follow from it.
+
+Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from search_spaces.errors import SpecError
+
+REFERENCE_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """SGD with Nesterov momentum, warm-up and cosine, and an average of the weights.
+
+    Args:
+        epochs: passes over the training images.
+        batch: images of a step, at most; an epoch is cut into batches of equal size.
+        lr: highest learning rate for a batch of 128; it grows in proportion to `batch`.
+        momentum: of the gradients.
+        weight_decay: of convolutions and linear layers, not of norms, biases, slopes and shifts.
+        warmup: share of all steps during which the learning rate rises.
+        label_smoothing: share of the target that all classes divide among them.
+        ema_decay: share of the average of the weights that a step keeps; less in the first steps.
+        crop: pixels by which an image is moved, at most.
+        flip: whether half of the images are mirrored; right for clothes, wrong for digits.
+        erase: side of the square that is cut out, as a share of the image's; 0 cuts nothing.
+        clip: longest gradient over all parameters; 0 does not clip.
+        shift_penalty: factor of the sparse shifts' displacements in the loss.
+        seed: decides weights, order and augmentation.
+
+    Raises:
+        SpecError: a value is out of its range.
+    """
+
+    epochs: int = 16
+    batch: int = 64
+    lr: float = 0.3
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup: float = 0.1
+    label_smoothing: float = 0.1
+    ema_decay: float = 0.995
+    crop: int = 2
+    flip: bool = True
+    erase: float = 0.0
+    clip: float = 0.0
+    shift_penalty: float = 5e-4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch", 2), ("crop", 0), ("seed", 0), ("clip", 0)):
+            if getattr(self, name) < least:
+                raise SpecError(f"`{name}` (={getattr(self, name)}) must be at least {least}")
+        if not 0 < self.lr < math.inf:
+            raise SpecError(f"`lr` (={self.lr}) must be above 0")
+        if not 0 <= self.weight_decay < math.inf:
+            raise SpecError(f"`weight_decay` (={self.weight_decay}) must not be negative")
+        for name in ("momentum", "warmup", "label_smoothing", "ema_decay", "erase"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SpecError(f"`{name}` (={getattr(self, name)}) must lie in [0, 1)")
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate at the end of the warm-up."""
+        return self.lr * self.batch / REFERENCE_BATCH
+
+    def lr_at(self, step: int, steps: int) -> float:
+        """Return the learning rate of `step` out of `steps`, counted from 0.
+
+        It rises in a line, reaches `peak_lr` in the last step of the warm-up, falls as a cosine and
+        would be 0 in step `steps`.
+        """
+        warm = round(self.warmup * steps)
+        if step < warm:
+            return self.peak_lr * (step + 1) / warm
+        return self.peak_lr * (1 + math.cos(math.pi * (step + 1 - warm) / (steps + 1 - warm))) / 2
+
+    def ema_decay_at(self, step: int) -> float:
+        """Return the share of the average that `step`, counted from 0, keeps."""
+        return min(self.ema_decay, (1 + step) / (10 + step))
+
+
+def steps_per_epoch(n_train: int, batch: int) -> int:
+    """Return how many batches of at most `batch` images, all but equal, hold `n_train` images."""
+    return -(-n_train // batch)
+
+
+def epochs_within(seconds: float, images_per_s: float, n_train: int) -> int:
+    """Return how many epochs fit into `seconds`, at least one."""
+    return max(1, int(seconds * images_per_s / n_train))
