@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from .target import GraphError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 OPSET = 17
 INPUT, OUTPUT = "image", "scores"
@@ -43,18 +46,19 @@ def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
 
     The graph is that of evaluation, with norms folded into convolutions and any batch size. The
     network keeps its mode.
+
+    Raises:
+        GraphError: an operator that ONNX lacks.
     """
-    training = network.training
     file = io.BytesIO()
     axes = {INPUT: {0: "batch"}, OUTPUT: {0: "batch"}}
     options: dict[str, Any] = {"f": file, "dynamic_axes": axes}  # "f": also a file, says its doc
-    network.eval()
     try:
-        with warnings.catch_warnings(), torch.inference_mode():
+        with warnings.catch_warnings(), torch.inference_mode(), evaluating(network):
             # Deprecated in favour of dynamo=True, which takes 2 to 4 s a network against 0.1 s.
             warnings.simplefilter("ignore", DeprecationWarning)
             # Sizes of maps become constants, as they should: only the batch varies.
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             torch.onnx.export(
                 network,
                 (torch.zeros(1, *shape),),
@@ -64,6 +68,18 @@ def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
                 output_names=[OUTPUT],
                 **options,
             )
-    finally:
-        network.train(training)
+    except torch.onnx.OnnxExporterError as error:
+        raise GraphError(f"no ONNX graph: {error}") from error
     return file.getvalue()
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put `network` in evaluation mode; each module's own mode comes back after it."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

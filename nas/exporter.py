@@ -156,7 +156,6 @@ def load(directory: Path) -> Model:
     try:
         arch = Arch.from_json((directory / "arch.json").read_text("utf-8"))
         about = json.loads((directory / "task.json").read_text("utf-8"))
-        weights = (directory / Safetensors.file).read_bytes()
         if about["schema"] != SCHEMA or about["digest"] != arch.digest:
             raise ExportError(f"{directory}: task.json belongs to another architecture or version")
         classes, mean, std = (tuple(about[key]) for key in ("classes", "mean", "std"))
@@ -169,7 +168,7 @@ def load(directory: Path) -> Model:
         raise ExportError(f"{directory}: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{directory / 'task.json'} is damaged: {error!r}") from error
-    Safetensors().decode(weights, model)
+    Safetensors().decode(directory / Safetensors.file, model)
     return model
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..onnx_graph import INPUT, to_onnx
+from ..onnx_graph import INPUT, OUTPUT, to_onnx
 from ..target import TARGETS, GraphError, Target, TargetUnavailable
 
 if TYPE_CHECKING:
@@ -26,15 +26,14 @@ class Cpu(Target):
     def prepare(self, network: nn.Module, example: Tensor) -> Iterator[Step]:
         """See `Target.prepare`."""
         _, *shape = example.shape
-        try:
-            graph = to_onnx(network, (shape[0], shape[1], shape[2]))
-        except RuntimeError as error:
-            raise GraphError(f"no ONNX graph: {error}") from error
-        run = session(graph, self.threads).run
-        feed = {INPUT: example.contiguous().numpy()}
+        graph = to_onnx(network, (shape[0], shape[1], shape[2]))
+        bound = session(graph, self.threads)
+        binding = bound.io_binding()  # spares 3 us a call, a third of the smallest networks' time
+        binding.bind_cpu_input(INPUT, example.contiguous().numpy())
+        binding.bind_output(OUTPUT)
 
         def step() -> None:
-            run(None, feed)
+            bound.run_with_iobinding(binding)
 
         with refusals():
             step()

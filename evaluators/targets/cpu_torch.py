@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..onnx_graph import evaluating
 from ..target import TARGETS, Target
 
 if TYPE_CHECKING:
@@ -26,17 +27,15 @@ class CpuTorch(Target):
     @contextmanager
     def prepare(self, network: nn.Module, example: Tensor) -> Iterator[Step]:
         """See `Target.prepare`."""
-        training, threads = network.training, torch.get_num_threads()
+        threads = torch.get_num_threads()
         image = example.contiguous(memory_format=torch.channels_last)
 
         def step() -> None:
             network(image)
 
-        network.eval()
         torch.set_num_threads(self.threads)
         try:
-            with torch.inference_mode():
+            with evaluating(network), torch.inference_mode():
                 yield step
         finally:
             torch.set_num_threads(threads)
-            network.train(training)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from evaluators.onnx_graph import INPUT, Normalised, to_onnx
+from evaluators.onnx_graph import INPUT, Normalised, evaluating, to_onnx
 from evaluators.targets.cpu import session
 
 from ..exporter import EXPORTERS, ExportError, Model
@@ -53,10 +53,8 @@ class Onnx:
         """
         run = session(content).run
         network = Normalised(model.network, model.mean, model.std)
-        training = model.network.training
-        with torch.inference_mode():
-            wanted = network.eval()(images)
-        network.train(training)
+        with evaluating(network), torch.inference_mode():
+            wanted = network(images)
         for batch in (images, images[:1]):
             scores = torch.from_numpy(run(None, {INPUT: batch.contiguous().numpy()})[0])
             error = float((scores - wanted[: len(batch)]).abs().max())

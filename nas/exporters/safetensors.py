@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 
 from ..exporter import EXPORTERS, SCHEMA, ExportError, Model
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
 
@@ -34,23 +36,27 @@ class Safetensors:
             if not torch.equal(tensor, read[name]):
                 raise ExportError(f"{self.file}: {name} differs from the network's; is it NaN?")
 
-    def decode(self, content: bytes, model: Model) -> None:
-        """Put the weights of `content` into the network of `model`.
+    def decode(self, path: Path, model: Model) -> None:
+        """Put the weights of the file `path` into the network of `model`.
 
         Raises:
-            ExportError: damaged, or the weights of another architecture.
+            ExportError: missing, damaged, or the weights of another architecture.
         """
         try:
-            read = load(content)
-        except SafetensorError as error:
-            raise ExportError(f"{self.file} is damaged or no safetensors file: {error}") from error
+            with safe_open(path, framework="pt") as file:
+                about = file.metadata() or {}
+                read = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise ExportError(f"{path} is missing, damaged or no weights: {error}") from error
+        if about.get("schema") != str(SCHEMA):
+            raise ExportError(f"{path} was not exported from here: its metadata is {about}")
         shapes = {name: tuple(tensor.shape) for name, tensor in read.items()}
         wanted = {name: tuple(tensor.shape) for name, tensor in _state(model).items()}
         odd = sorted(dict(shapes.items() ^ wanted.items()))
-        if odd:
+        if odd or about.get("digest") != model.arch.digest:
             raise ExportError(
-                f"{self.file} holds weights of another architecture than {model.arch.digest}: "
-                f"{len(odd)} tensors are missing, unknown or of another shape, such as {odd[0]}"
+                f"{path} holds the weights of architecture {about.get('digest')}, not "
+                f"{model.arch.digest}; missing, unknown or of another shape: {odd[:3]}"
             )
         model.network.load_state_dict(read)
 

@@ -1,0 +1,96 @@
+"""Targets: their text, their checks, and that they leave the process as it was."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from evaluators.cores import cores, pinned
+from evaluators.target import TARGETS, GraphError, Target, TargetUnavailable, parse_target
+from evaluators.targets.cpu import Cpu, session
+from evaluators.targets.cpu_torch import CpuTorch
+from search_spaces.errors import SpecError, UnknownName
+
+EXAMPLE = torch.rand(2, 1, 8, 8)
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 3))
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("cpu", Cpu()),
+        ("cpu:batch=4", Cpu(batch=4)),
+        ("cpu-torch:batch=2", CpuTorch(batch=2)),
+    ],
+)
+def test_text_and_target_are_the_same(text: str, target: Target) -> None:
+    assert parse_target(text) == target
+    assert str(target) == text
+    assert pickle.loads(pickle.dumps(target)) == target
+
+
+def test_text_is_canonical() -> None:
+    assert str(parse_target("cpu:batch=3,threads=1")) == "cpu:batch=3"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cpu:thread=2", "option 'thread' is unknown; cpu has: threads, batch"),
+        ("cpu:batch=2,batch=3", "option 'batch' is given twice"),
+        ("cpu:batch=two", r"`batch` \(='two'\) must be of type int"),
+        ("cpu:batch", r"`batch` \(=''\) must be of type int"),
+        ("cpu:batch=0", r"'cpu:batch=0': `batch` \(=0\) must be at least 1"),
+        ("cpu:threads=9999", r"`threads` \(=9999\) must be at most \d+"),
+    ],
+)
+def test_a_fault_is_named(text: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        parse_target(text)
+
+
+def test_an_unknown_target_gets_the_nearest_name() -> None:
+    with pytest.raises(UnknownName, match="unknown target 'cpu-troch'; did you mean 'cpu-torch'"):
+        parse_target("cpu-troch:threads=1")
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_prepared_network_runs_and_nothing_else_changes(name: str) -> None:
+    model, threads = network(), torch.get_num_threads()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with TARGETS[name](batch=2).prepare(model, EXAMPLE) as step:
+        step()
+        step()
+    assert torch.get_num_threads() == threads
+    assert not torch.is_inference_mode_enabled()
+    assert model.training
+    assert all(value.equal(before[key]) for key, value in model.state_dict().items())
+
+
+def test_a_missing_runtime_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with (
+        pytest.raises(TargetUnavailable, match="pip install onnxruntime"),
+        Cpu().prepare(network(), EXAMPLE),
+    ):
+        pass
+
+
+def test_a_refused_graph_is_no_crash() -> None:
+    with pytest.raises(GraphError, match="ONNX Runtime refuses the graph"):
+        session(b"not a graph")
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "sched_setaffinity"), reason="Linux only")
+def test_pinning_ends() -> None:
+    usual = cores()
+    with pinned(usual[-1]):
+        assert cores() == usual[-1:]
+    assert cores() == usual
