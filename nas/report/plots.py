@@ -135,7 +135,9 @@ def block_shares(
                 textposition="outside",
                 cliponaxis=False,
             )
-    figure.update_xaxes(title="share of blocks", tickformat=".0%", rangemode="tozero")
+    highest = max((max(bar.x) for bar in figure.data), default=1.0)
+    room = [0, 1.15 * highest]  # for the text behind the longest bar
+    figure.update_xaxes(title="share of blocks", tickformat=".0%", range=room)
     figure.update_layout(bargap=0.3, legend_traceorder="reversed")
     return _styled(figure, 170 + 52 * len(names))
 

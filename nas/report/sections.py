@@ -59,7 +59,7 @@ def recommendation(front: pd.DataFrame, colors: Colors, directory: Path) -> str:
         return f'<p class="note">There is no recommendation: {why}.</p>'
     best = chosen.iloc[0]
     sample = "" if pd.isna(best.test_images) else f"{best.test_images:,.0f} test images, "
-    interval = f"95 % interval {accuracies(best)}<br>{sample}{seeds(best)}"
+    interval = f"95&nbsp;% interval {accuracies(best)}<br>{sample}{seeds(best)}"
     accuracy = ("test accuracy", percent(best.test_accuracy), interval)
     if pd.isna(best.test_accuracy):
         short = "after the short training of the search; not tested yet"

@@ -43,7 +43,7 @@ def front_table(front: pd.DataFrame) -> str:
     text = (
         "What no other one beats in validation accuracy and latency at once. The recommended one "
         "is chosen by these two as well, so that test accuracy stays honest. Brackets are "
-        "intervals: of 95 % for test accuracy, the fastest and the slowest round of measurements "
+        "intervals: of 95&nbsp;% for test accuracy, the fastest and the slowest round of measuring "
         "for latency. ≈ marks a tie: the interval overlaps with that of the next lower or higher "
         "value, so the order of the two is not settled. After one seed, the interval says what "
         "other test images would change, not what another training would."

@@ -1,4 +1,4 @@
-"""Figures as words, with as many digits as they are worth; what was not measured is "unknown"."""
+"""Figures as HTML, with as many digits as they are worth; what was not measured is "unknown"."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def seeds(member: Any) -> str:
 def accuracies(member: Any) -> str:
     """Return the interval of the test accuracy."""
     low, high = member.test_accuracy_low, member.test_accuracy_high
-    return UNKNOWN if pd.isna(low) else f"{100 * low:.1f} to {100 * high:.1f} %"
+    return UNKNOWN if pd.isna(low) else f"{100 * low:.1f} to {100 * high:.1f}&nbsp;%"
 
 
 def latency(member: Any) -> str:
@@ -42,14 +42,14 @@ def latency(member: Any) -> str:
     if pd.isna(value):
         return UNKNOWN
     around = "" if pd.isna(spread) else f" ± {spread:.{_places(value)}f}"
-    return f"{value:.{_places(value)}f}{around} ms"
+    return f"{value:.{_places(value)}f}{around}&nbsp;ms"
 
 
 def latencies(member: Any) -> str:
     """Return the interval of the latency."""
     low, high = member.latency_low_ms, member.latency_high_ms
     places = _places(member.latency_ms)
-    return UNKNOWN if pd.isna(low) else f"{low:.{places}f} to {high:.{places}f} ms"
+    return UNKNOWN if pd.isna(low) else f"{low:.{places}f} to {high:.{places}f}&nbsp;ms"
 
 
 def _places(value: float) -> int:
@@ -59,7 +59,7 @@ def _places(value: float) -> int:
 
 def percent(value: float) -> str:
     """Return a fraction as percent."""
-    return UNKNOWN if pd.isna(value) else f"{100 * value:.1f} %"
+    return UNKNOWN if pd.isna(value) else f"{100 * value:.1f}&nbsp;%"
 
 
 def count(value: float) -> str:

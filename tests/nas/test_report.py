@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from nas.config import SearchConfig
 from nas.pareto import non_dominated, recommend, wilson
@@ -124,9 +125,11 @@ def test_says_what_to_take_and_how_sure(run: Path) -> None:
     text = body(write_report(run))
     low, high = 100 * best.test_accuracy_low, 100 * best.test_accuracy_high
     assert f"Recommended: <code>{best.digest}</code>" in text
-    assert f"{100 * best.test_accuracy:.1f} %" in text
-    assert f"95 % interval {low:.1f} to {high:.1f} %<br>10,000 test images, 1 seed" in text
-    assert f"{best.latency_ms:.3f} ± {best.latency_spread_ms:.3f} ms" in text
+    assert f"{100 * best.test_accuracy:.1f}&nbsp;%" in text
+    assert (
+        f"95&nbsp;% interval {low:.1f} to {high:.1f}&nbsp;%<br>10,000 test images, 1 seed" in text
+    )
+    assert f"{best.latency_ms:.3f} ± {best.latency_spread_ms:.3f}&nbsp;ms" in text
     assert f'href="models/{best.digest}/model.onnx"' in text
     assert "≈" in text
     assert "not complete" not in text
@@ -257,21 +260,66 @@ def test_dominated_share_only_grows() -> None:
     assert dominated_share(points[1:2]) == [0.0]
 
 
-@pytest.mark.browser
-@pytest.mark.parametrize(("width", "scheme"), [(1200, 1), (1200, 0), (390, 1), (390, 0)])
-def test_opens_in_a_browser_without_errors(run: Path, width: int, scheme: int) -> None:
+CLICKS = """
+<script>
+const heads = [...document.querySelectorAll("th button")];
+const firsts = [1, 1, 0].map(i => {
+  heads[i].click();
+  return document.querySelector("tbody tr code").textContent.trim().slice(-12);
+});
+const wide = [...document.querySelectorAll(".js-plotly-plot")].filter(
+  plot => plot.querySelector(".main-svg").getBoundingClientRect().right > innerWidth);
+document.documentElement.dataset.seen = JSON.stringify([...firsts, wide.length]);
+</script>
+"""
+
+
+def chromium(page: Path, *options: str) -> str:
+    """Open a page without a network; return what went to the standard output."""
     browser = shutil.which("chromium")
     if browser is None:
         pytest.skip("chromium is not installed")
-    picture_file = run / "page.png"
-    command_line = [
-        browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-        "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND",
-        f"--blink-settings=preferredColorScheme={scheme}", f"--user-data-dir={run / 'profile'}",
-        f"--window-size={width},4000", "--virtual-time-budget=5000",
-        f"--screenshot={picture_file}", write_report(run).as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command_line, capture_output=True, text=True, timeout=120, check=False)
+    always = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    always += [
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        f"--user-data-dir={page.parent / 'profile'}",
+    ]
+    done = subprocess.run(
+        [browser, *always, "--virtual-time-budget=5000", *options, page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert not re.findall(r".*CONSOLE.*", done.stderr)
-    assert picture_file.stat().st_size > 50_000
+    return done.stdout
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1200, 500])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_opens_without_errors(run: Path, width: int, scheme: str) -> None:
+    file = run / "page.png"
+    chromium(
+        write_report(run),
+        f"--blink-settings=preferredColorScheme={int(scheme == 'light')}",
+        f"--window-size={width},4000",
+        f"--screenshot={file}",
+    )
+    with Image.open(file) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    assert pixels.shape == (4000, width, 3)
+    assert (pixels[2, 2].mean() > 128) == (scheme == "light")
+    assert pixels[-200:].std() > 5  # the page is drawn down to its end
+
+
+@pytest.mark.browser
+def test_table_is_sorted_by_a_click(run: Path) -> None:
+    page = run / "clicked.html"
+    page.write_text(write_report(run).read_text("utf-8") + CLICKS, "utf-8")
+    seen = re.search(r'data-seen="([^"]*)"', chromium(page, "--dump-dom"))
+    assert seen
+    front = pd.read_csv(run / "pareto.csv").sort_values("test_accuracy")["digest"]
+    expected = [front.iloc[0], front.iloc[-1], front.min(), 0]
+    assert json.loads(seen[1].replace("&quot;", '"')) == expected
