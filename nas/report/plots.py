@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 BLUE, VERMILION, GREY = "#1f83c0", "#D55E00", "#8b929a"
 GOALS = ("max", "min")
 _STATES = {"complete": ("#56B4E9", "circle"), "stopped": (GREY, "triangle-down")}
-_STATES["infeasible"] = ("#E69F00", "x-thin-open")
-_EDGE = {"color": "white", "width": 1}
+_STATES["infeasible"] = ("#E69F00", "x")
 _GRID = "rgba(128,128,128,0.22)"
 _LABELS = {"latency_ms": "latency (ms)", "params": "parameters"}
 _HOVER = (
@@ -143,7 +142,7 @@ def block_shares(
 
 
 def _front(rows: pd.DataFrame, cost: str) -> go.Scatter:
-    marker = {"color": BLUE, "size": 8, "line": _EDGE}
+    marker = {"color": BLUE, "size": 8}
     tested = "trained to the end" if rows["test_accuracy"].notna().any() else "not tested yet"
     trace = _dots(rows, cost, "final", f"front, {tested}", marker)
     bars = {"color": BLUE, "thickness": 1.4, "width": 4}
