@@ -61,6 +61,8 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"`{name}` (={value}) must be at least 1")
+        if self.seed < 0:
+            raise ConfigError(f"`seed` (={self.seed}) must be at least 0")
         for name in ("budget_params", "budget_macs", "budget_latency", "budget_size", "timeout"):
             value = getattr(self, name)
             if value is not None and not value > 0:

@@ -34,7 +34,7 @@ def _nsga2(seed: int) -> BaseSampler:
 
 
 def _tpe(seed: int) -> BaseSampler:
-    return TPESampler(seed=seed, n_startup_trials=16, warn_independent_sampling=False)
+    return TPESampler(seed=seed, n_startup_trials=16)
 
 
 def _random(seed: int) -> BaseSampler:

@@ -12,9 +12,9 @@ from typing import Any
 
 import optuna
 import pandas as pd
-import torch
 
 from evaluators.accuracy import Accuracy
+from evaluators.cores import cores
 from evaluators.data import DataSpec, load
 from evaluators.evaluator import Report
 from evaluators.latency import Latency
@@ -122,7 +122,7 @@ class _Run:
         self.setup, self.config, self.task = setup, setup.config, setup.task
         self.directory, self.models = directory, directory / "models"
         self.progress = progress
-        self.workers = self.config.workers or torch.get_num_threads()
+        self.workers = self.config.workers or len(cores())
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = Study(
             setup.space,

@@ -1,0 +1,101 @@
+import pytest
+from optuna import load_study
+
+from evaluators.evaluator import Metric
+from nas.samplers import SAMPLERS
+from nas.study import STUDY, Study
+from search_spaces.arch import Task
+from search_spaces.blocks.mbconv import MBConv
+from search_spaces.budget import Budget
+from search_spaces.errors import BudgetError
+from search_spaces.heads import Head
+from search_spaces.space import Space, StageSpace
+from search_spaces.spaces import SPACES
+from search_spaces.stems import Stem
+
+SMALL, TASK = SPACES["small"], Task(10, (1, 28, 28))
+OBJECTIVES = (Metric("accuracy", "max"), Metric("latency_ms", "min"))
+TINY = Space(
+    "tiny",
+    Stem(8),
+    (8, 16),
+    (StageSpace((8, 16), (1,), 2, (MBConv.over(expand=(1,), se=(False,)),)),),
+    Head(),
+    (0,),
+)
+
+
+def figures(candidate):
+    return {"accuracy": candidate.cost.params / 1e7, "latency_ms": candidate.cost.macs / 1e6}
+
+
+def play(study, count):
+    digests = []
+    for _ in range(count):
+        candidate = study.ask()
+        digests.append(candidate.arch.digest)
+        study.tell(candidate, "complete", figures(candidate))
+    return digests
+
+
+@pytest.fixture(params=list(SAMPLERS))
+def sampler(request):
+    return request.param
+
+
+class TestStudy:
+    def test_proposals_are_new_and_within_the_budget(self, sampler):
+        study = Study(SMALL, TASK, OBJECTIVES, sampler=sampler, budget=Budget(params=100_000))
+        assert len(set(play(study, 25))) == 25
+        assert study.frame()["params"].max() <= 100_000
+
+    def test_same_seed_same_proposals(self, sampler):
+        first, again, other = (
+            play(Study(SMALL, TASK, OBJECTIVES, sampler=sampler, seed=seed), 20)
+            for seed in (1, 1, 2)
+        )
+        assert first == again != other
+
+    def test_a_small_space_is_exhausted_and_then_ends(self, sampler):
+        study = Study(TINY, TASK, OBJECTIVES, sampler=sampler)
+        assert len(set(play(study, TINY.size()))) == TINY.size()
+        assert study.ask() is None
+
+    def test_a_study_goes_on_where_it_was(self, sampler, tmp_path):
+        storage = f"sqlite:///{tmp_path}/study.db"
+        first = Study(SMALL, TASK, OBJECTIVES, sampler=sampler, storage=storage)
+        before = play(first, 5)
+        first.ask()  # under way when the process dies
+        second = Study(SMALL, TASK, OBJECTIVES, sampler=sampler, storage=storage)
+        assert second.frame()["digest"].tolist() == before
+        after = play(second, 5)
+        assert not set(before) & set(after)
+        assert second.frame()["number"].tolist() == list(range(10))
+
+    def test_unfit_budgets_are_refused(self):
+        with pytest.raises(BudgetError, match="`params` .=10. is below"):
+            Study(SMALL, TASK, OBJECTIVES, budget=Budget(params=10)).ask()
+
+
+class TestTell:
+    def test_all_outcomes_are_kept_with_their_reason(self, tmp_path):
+        storage = f"sqlite:///{tmp_path}/study.db"
+        study = Study(SMALL, TASK, OBJECTIVES, storage=storage)
+        study.tell(study.ask(), "failed", {}, reason="the loss is nan")
+        study.tell(study.ask(), "stopped", {"accuracy": 0.5, "latency_ms": 1.0, "epochs": 1})
+        slow = {"latency_ms": 9.0}
+        study.tell(study.ask(), "infeasible", slow, constraints={"latency_ms": 4.0}, reason="slow")
+        frame = study.frame()
+        assert frame["state"].tolist() == ["failed", "stopped", "infeasible"]
+        assert frame["reason"].fillna("").tolist() == ["the loss is nan", "", "slow"]
+        assert frame["accuracy"].isna().tolist() == [True, False, True]
+
+        record = load_study(study_name=STUDY, storage=storage)  # as optuna-dashboard reads it
+        assert [t.state.name for t in record.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+        assert record.trials[2].constraints == {"latency_ms": 4.0}
+        assert [t.number for t in record.best_trials] == [1]
+
+    def test_an_empty_study_has_the_columns(self):
+        frame = Study(SMALL, TASK, OBJECTIVES).frame()
+        assert frame.empty
+        assert {"number", "digest", "params", "accuracy", "reason"} <= set(frame.columns)
