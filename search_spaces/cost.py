@@ -2,15 +2,16 @@
 
 Conventions, the same everywhere in this project:
 
-* One multiply-add of a convolution or linear layer is one MAC. Norms, activations, shifts, poolings,
-  additions and concatenations are 0 MACs.
+* One multiply-add of a convolution or linear layer is one MAC. Norms, activations, shifts,
+  poolings, additions and concatenations are 0 MACs.
 * Parameters include the affine pair of every batch norm, biases, PReLU slopes and learned shifts;
   running statistics are buffers, not parameters.
-* Memory access is ShuffleNetV2's (arXiv:1807.11164, G1): elements read and written by convolutions and
-  linear layers (input + output + weights), and by shifts and poolings (input + output). Norms and
-  activations count as fused, additions and concatenations as free.
-* Peak activations is the largest number of activation elements that must exist at once while one such
-  layer runs at batch 1: its input, its output, and whatever a later merge still needs.
+* Memory access is ShuffleNetV2's (arXiv:1807.11164, G1): elements read and written by convolutions
+  and linear layers (input + output + weights), and by shifts and poolings (input + output). Norms
+  and activations count as fused, additions and concatenations as free.
+* Peak activations is the largest number of activation elements that must exist at once while one
+  such layer runs at batch 1: its input, its output, and whatever a later merge still needs. The
+  input image that a block reads counts while that block runs.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Cost:
 
 
 def chain(*costs: Cost, held: int = 0) -> Cost:
-    """Cost of layers in turn, where the first one's input of `held` elements is needed again at the end."""
+    """Cost of layers in turn, the first one's input of `held` elements being needed to the end."""
     first, *rest = costs
     return sum((cost.holding(held) for cost in rest), start=first)
 
@@ -102,9 +103,7 @@ def conv_bn_cost(
 def linear_cost(c_in: int, c_out: int, *, bias: bool = True) -> Cost:
     """Cost of a fully connected layer."""
     weights = c_in * c_out
-    return Cost(
-        weights + (c_out if bias else 0), weights, weights + c_in + c_out, c_in + c_out
-    )
+    return Cost(weights + (c_out if bias else 0), weights, weights + c_in + c_out, c_in + c_out)
 
 
 def move_cost(channels: int, hw: Size, *, stride: int = 1) -> Cost:
@@ -114,8 +113,14 @@ def move_cost(channels: int, hw: Size, *, stride: int = 1) -> Cost:
     return Cost(memory_access=activations, peak_activations=activations)
 
 
+def global_pool_cost(channels: int, hw: Size) -> Cost:
+    """Cost of the mean of each channel of a (channels, *hw) map."""
+    activations = channels * (hw[0] * hw[1] + 1)
+    return Cost(memory_access=activations, peak_activations=activations)
+
+
 def squeeze_excite_cost(channels: int, hw: Size, reduction: int = 4) -> Cost:
     """Cost of `layers.SqueezeExcite` on a (channels, *hw) map, which stays alive meanwhile."""
     hidden = max(1, channels // reduction)
-    gate = linear_cost(channels, hidden) + linear_cost(hidden, channels)
-    return gate.holding(channels * hw[0] * hw[1])
+    gate = linear_cost(channels, hidden), linear_cost(hidden, channels)
+    return chain(global_pool_cost(channels, hw), *gate, held=channels * hw[0] * hw[1])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import nn
 
-from .block import Site
-from .cost import Cost, chain, conv_bn_cost, linear_cost, norm_cost
+from .cost import Cost, chain, conv_bn_cost, global_pool_cost, linear_cost, norm_cost
 from .errors import SpecError
 from .layers import Activation, bn_relu, conv_bn
+
+if TYPE_CHECKING:
+    from .block import Site
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,8 @@ class Head:
     """An optional last convolution, global average pooling, dropout and a linear classifier.
 
     Source: the last rows of the six networks' tables. MobileNetV2: `width=1280`; ShuffleNetV2:
-    `width=1024, act="relu"`; ESPNetV2: `width=1024, groups=4, depthwise=True, act="prelu"`; ShiftNet
-    and AS-ResNet: `width=0`; FE-Net: `width=1380, act="relu"`.
+    `width=1024, act="relu"`; ESPNetV2: `width=1024, groups=4, depthwise=True, act="prelu"`;
+    ShiftNet and AS-ResNet: `width=0`; FE-Net: `width=1380, act="relu"`.
 
     Attributes:
         width: channels of the 1x1 convolution before pooling; 0 leaves it out.
@@ -54,8 +57,7 @@ class Head:
             layers.append(conv_bn_cost(features, self.width, 1, site.hw, groups=self.groups))
             layers.append(self._act_cost(self.width))
             features = self.width
-        pixels = site.hw[0] * site.hw[1]
-        layers.append(Cost(0, 0, features * (pixels + 1), features * (pixels + 1)))  # global pool
+        layers.append(global_pool_cost(features, site.hw))
         return chain(*layers, linear_cost(features, site.c_out, bias=self.bias))
 
     def build(self, site: Site) -> nn.Module:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Activation = Literal["relu", "relu6", "prelu", "none"]
 
@@ -26,7 +28,10 @@ def activation(name: Activation, channels: int) -> nn.Module:
 def conv(
     c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1, dilation: int = 1
 ) -> nn.Conv2d:
-    """Return a bias-free convolution, (B, c_in, H, W) -> (B, c_out, ceil(H/stride), ceil(W/stride))."""
+    """Return a bias-free convolution.
+
+    (B, c_in, H, W) -> (B, c_out, ceil(H/stride), ceil(W/stride)).
+    """
     padding = dilation * (kernel // 2)
     return nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias=False)
 
@@ -59,12 +64,13 @@ class SqueezeExcite(nn.Module):
     def __init__(self, channels: int, reduction: int = 4) -> None:
         super().__init__()
         hidden = max(1, channels // reduction)
+        self.pool = nn.AdaptiveAvgPool2d(1)
         self.squeeze = nn.Linear(channels, hidden)
         self.excite = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean((2, 3))))))
+        gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(self.pool(x).flatten(1)))))
         return x * gate[:, :, None, None]
 
 
@@ -76,5 +82,6 @@ def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     b, c, h, w = x.shape
     if torch.onnx.is_in_onnx_export():  # the form that runtimes know
         return x.view(b, groups, c // groups, h, w).transpose(1, 2).reshape(b, c, h, w)
-    last = x.permute(0, 2, 3, 1).unflatten(3, (groups, c // groups))  # (B, H, W, groups, C/groups)
-    return last.transpose(3, 4).flatten(3).permute(0, 3, 1, 2)  # one copy, still channels-last
+    last = x.permute(0, 2, 3, 1).reshape(b, h, w, groups, c // groups)
+    last = last.transpose(3, 4).reshape(b, h, w, c)  # the only copy
+    return last.permute(0, 3, 1, 2)  # (B, C, H, W), still channels-last

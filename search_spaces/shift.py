@@ -1,8 +1,8 @@
 """Shift operators: each channel of a map moves by its own offset, and nothing is multiplied.
 
-All follow one rule, `out[h, w] = in[h + dy, w + dx]`, zero outside the map, and all run as depthwise
-convolutions with kernels made from the offsets: the cheapest form on CPU in channels-last, and one
-that every runtime knows.
+All follow one rule, `out[h, w] = in[h + dy, w + dx]`, zero outside the map, and all run as
+depthwise convolutions with kernels made from the offsets: the cheapest form on CPU in
+channels-last, and one that every runtime knows.
 
 Sources: grouped, Wu et al. 2017, arXiv:1711.08141 (kernels: shiftnet_cuda_v2); active, Jeon & Kim
 2018, arXiv:1806.07370 (layer: Active-Shift); sparse, Chen et al. 2019, arXiv:1903.05285 (layer:
@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_weight
 
 WHOLE_KERNEL = 5  # up to this side one 2-D kernel is as fast as a row and a column
 
@@ -66,7 +67,8 @@ class GroupedShift(Shift):
         """(B, C, H, W) -> (B, C, H, W)."""
         if not _learns(x):
             return _depthwise(x, self.kernel, dilation=self.dilation)
-        return _FixedShift.apply(x, self.kernel, self.dilation)
+        moved: Tensor = _FixedShift.apply(x, self.kernel, self.dilation)  # type: ignore[no-untyped-call]
+        return moved
 
 
 class ActiveShift(Shift):
@@ -97,7 +99,9 @@ class ActiveShift(Shift):
         dy, dx = _offsets(self)
         if not _learns(x, dy):
             return _place(x, *_bilinear_taps(x, dy, dx), self.stride)
-        return _BilinearShift.apply(x, dy, dx, self.stride, self.normalise)
+        options = self.stride, self.normalise
+        moved: Tensor = _BilinearShift.apply(x, dy, dx, *options)  # type: ignore[no-untyped-call]
+        return moved
 
 
 class SparseShift(Shift):
@@ -129,7 +133,8 @@ class SparseShift(Shift):
         dy, dx = _offsets(self)
         if not _learns(x, dy):
             return _place(x, *_rounded_taps(x, dy, dx))
-        return _RoundedShift.apply(x, dy, dx)
+        moved: Tensor = _RoundedShift.apply(x, dy, dx)  # type: ignore[no-untyped-call]
+        return moved
 
     def penalty(self) -> Tensor:
         """Return the sum of the displacements' absolute values."""
@@ -225,7 +230,8 @@ def _offset_gradients(
         )
     size = x.shape[1], 1, rows.shape[1], columns.shape[1]
     padding = size[2] // 2, size[3] // 2
-    kernel = torch.nn.grad.conv2d_weight(x, size, grad, stride, padding, 1, size[0])[:, 0]
+    kernel = conv2d_weight(x, size, grad, stride, padding, 1, size[0])  # type: ignore[no-untyped-call]
+    kernel = kernel[:, 0]
     return (
         ((kernel * columns[:, None, :]).sum(2) * slope_y).sum(1),
         ((kernel * rows[:, :, None]).sum(1) * slope_x).sum(1),
@@ -247,17 +253,22 @@ def _sparse_init(channels: int, init: str) -> tuple[Tensor, Tensor]:
 def _learns(x: Tensor, offsets: Tensor | None = None) -> bool:
     """Tell whether a gradient will be asked for, so that the plain operators do not suffice."""
     wants = x.requires_grad or (offsets is not None and offsets.requires_grad)
-    return torch.is_grad_enabled() and wants and not torch.jit.is_tracing()
+    return wants and torch.is_grad_enabled() and not _is_traced()
 
 
 def _offsets(shift: Shift) -> tuple[Tensor, ...]:
     """Return the offsets of `shift`, constant while a tracer watches, so that exports fold them."""
     offsets = shift.shift_parameters()
-    if not torch.jit.is_tracing():
+    if not _is_traced():
         return offsets
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # a constant is what we want
+        # A constant is what we want.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         return tuple(torch.from_numpy(o.detach().cpu().numpy()).to(o.device) for o in offsets)
+
+
+def _is_traced() -> bool:
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined,no-untyped-call]
 
 
 def _bilinear_taps(x: Tensor, dy: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:

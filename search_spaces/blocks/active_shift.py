@@ -1,8 +1,8 @@
 """AS-ResNet unit: 1x1 convolution, active shift, 1x1 convolution.
 
-Source: Jeon & Kim 2018, arXiv:1806.07370, Fig. 3, in the order of the released networks: norm and ReLU
-stand before the shift. Departures: the projected shortcut of a strided unit is used wherever the
-shape changes.
+Source: Jeon & Kim 2018, arXiv:1806.07370, Fig. 3, in the order of the released networks: norm and
+ReLU stand before the shift. Departures: the projected shortcut of a strided unit is used wherever
+the shape changes.
 """
 
 from __future__ import annotations

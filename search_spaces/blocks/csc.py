@@ -1,9 +1,9 @@
 """ShiftNet unit: 1x1 convolution, grouped shift, 1x1 convolution.
 
-Source: Wu et al. 2017, arXiv:1711.08141, Fig. 4, pre-activated. Departures: the paper has a sum at equal
-width and stride 1, and a concatenation with the pooled input at stride 2 and double width. Here every
-unit that widens concatenates its input, pooled where it strides, and one that narrows, or strides
-without widening, is its branch alone.
+Source: Wu et al. 2017, arXiv:1711.08141, Fig. 4, pre-activated. Departures: the paper has a sum at
+equal width and stride 1, and a concatenation with the pooled input at stride 2 and double width.
+Here every unit that widens concatenates its input, pooled where it strides, and one that narrows,
+or strides without widening, is its branch alone.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """ESPNetV2 unit: reduce, dilated depthwise branches summed step by step, merge.
 
-Source: Mehta et al. 2018, arXiv:1811.11431, Fig. 1c (stride 1) and Fig. 2 (stride 2). Departures:
-the reduction has as many groups as divide its output, which is `branches` at every published width;
-parameters that the released model allocates and never uses are left out; the image is pooled a fixed
-number of times, known from the site; a strided unit that does not widen makes all channels itself
-instead of concatenating the pooled input.
+Source: Mehta et al. 2018, arXiv:1811.11431, Fig. 1c and 2 (stride 2). Departures: the reduction has
+as many groups as divide its output, which is `branches` at every published width; parameters
+that the released model allocates and never uses are left out; the image is pooled a fixed number of
+times, known from the site; a strided unit that does not widen makes all channels itself instead of
+concatenating the pooled input.
 """
 
 from __future__ import annotations
@@ -17,8 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from ..block import BLOCKS, Block, Site, knob
-from ..cost import Cost, Size, chain, conv_bn_cost, conv_cost, move_cost, norm_cost, shrink
-from ..cost import squeeze_excite_cost
+from ..cost import (
+    Cost,
+    Size,
+    chain,
+    conv_bn_cost,
+    conv_cost,
+    move_cost,
+    norm_cost,
+    shrink,
+    squeeze_excite_cost,
+)
 from ..errors import SpecError
 from ..layers import SqueezeExcite, conv, conv_bn
 
@@ -136,7 +145,9 @@ def _image_sizes(site: Site) -> list[Size]:
     while sizes[-1] != site.hw_out:
         sizes.append(shrink(sizes[-1], 2))
         if sizes[-1] == sizes[-2]:
-            raise SpecError(f"`image` (={site.image}) cannot be halved to `hw_out` (={site.hw_out})")
+            raise SpecError(
+                f"`image` (={site.image}) cannot be halved to `hw_out` (={site.hw_out})"
+            )
     return sizes
 
 
@@ -153,5 +164,8 @@ def _image_cost(site: Site) -> Cost:
 def _image_path(site: Site) -> nn.Sequential:
     channels = site.image[0]
     pools = [nn.AvgPool2d(3, stride=2, padding=1) for _ in _image_sizes(site)[:-1]]
-    convs = conv_bn(channels, channels, 3, act="prelu"), conv_bn(channels, site.c_out, 1, act="none")
+    convs = (
+        conv_bn(channels, channels, 3, act="prelu"),
+        conv_bn(channels, site.c_out, 1, act="none"),
+    )
     return nn.Sequential(*pools, *convs)

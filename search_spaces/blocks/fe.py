@@ -21,7 +21,7 @@ from ..shift import SparseShift
 @BLOCKS.register("fe")
 @dataclass(frozen=True)
 class FE(Block):
-    """Fully exploited features: residual units on growing parts of the input, then one on all of it.
+    """Fully exploited features: residual units on growing parts of the input, one on all of it.
 
     Knobs:
         units: number of units; the first reads the last c_in / 2**(units-1) channels.
@@ -36,7 +36,7 @@ class FE(Block):
     @property
     def multiple_of(self) -> int:
         """The input is halved before every unit but the last."""
-        return 2 ** (self.units - 1)
+        return 1 << (self.units - 1)
 
     def cost(self, site: Site) -> Cost:
         """Return what the block costs at `site`."""
@@ -82,7 +82,7 @@ class FullyExploited(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, c_in, H, W) -> (B, c_out, ceil(H/stride), ceil(W/stride))."""
-        *untouched, y = x.split(self.parts, dim=1)
+        *untouched, y = torch.split_with_sizes(x, self.parts, dim=1)
         for unit in self.units:
             y = torch.cat((untouched.pop(), y + unit(y)), dim=1)
         return self.se(self.last(y))  # type: ignore[no-any-return]
@@ -92,4 +92,6 @@ def _unit(c_in: int, c_out: int, expand: int, stride: int = 1) -> nn.Sequential:
     """Return a linear bottleneck around a shift, or around a pooling if it strides."""
     hidden = c_in * expand
     move = SparseShift(hidden) if stride == 1 else nn.AvgPool2d(2, ceil_mode=True)
-    return nn.Sequential(conv_bn(c_in, hidden, 1, act="relu"), move, conv_bn(hidden, c_out, 1, act="none"))
+    return nn.Sequential(
+        conv_bn(c_in, hidden, 1, act="relu"), move, conv_bn(hidden, c_out, 1, act="none")
+    )

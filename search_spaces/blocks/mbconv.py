@@ -30,6 +30,7 @@ class MBConv(Block):
     se: bool = knob(False, choices=(False, True))
 
     def cost(self, site: Site) -> Cost:
+        """Return what the block costs at `site`."""
         hidden = site.c_in * self.expand
         layers = [
             conv_bn_cost(hidden, hidden, self.kernel, site.hw, stride=site.stride, groups=hidden),
@@ -42,6 +43,7 @@ class MBConv(Block):
         return chain(*layers, held=site.elements_in if site.keeps_shape else 0)
 
     def build(self, site: Site) -> nn.Module:
+        """Return the module."""
         return InvertedResidual(self, site)
 
 
@@ -59,5 +61,5 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, c_in, H, W) -> (B, c_out, ceil(H/stride), ceil(W/stride))."""
-        y = self.se(self.project(self.depthwise(self.expand(x))))
+        y: Tensor = self.se(self.project(self.depthwise(self.expand(x))))
         return x + y if self.skip else y

@@ -1,8 +1,8 @@
 """ShuffleNetV2 unit: half of the channels pass, the others are convolved, then both are shuffled.
 
-Source: Ma et al. 2018, arXiv:1807.11164, Fig. 3c (stride 1) and 3d (stride 2). Departures: the paper has
-no unit that changes the width at stride 1; here it is the two-branch unit of Fig. 3d without its
-stride. At stride 2 the width may also stay or fall.
+Source: Ma et al. 2018, arXiv:1807.11164, Fig. 3c (stride 1) and 3d (stride 2). Departures: the
+paper has no unit that changes the width at stride 1; here it is the two-branch unit of Fig. 3d
+without its stride. At stride 2 the width may also stay or fall.
 """
 
 from __future__ import annotations
@@ -87,9 +87,13 @@ class Shuffled(nn.Module):
         c_in, mid, kernel, stride = site.c_in, site.c_out // 2, spec.kernel, site.stride
         side, main = spec.split(site)
         self.splits = site.keeps_shape
-        self.side = nn.Identity() if self.splits else nn.Sequential(
-            conv_bn(c_in, c_in, kernel, stride=stride, groups=c_in, act="none"),
-            conv_bn(c_in, side, 1, act="relu"),
+        self.side = (
+            nn.Identity()
+            if self.splits
+            else nn.Sequential(
+                conv_bn(c_in, c_in, kernel, stride=stride, groups=c_in, act="none"),
+                conv_bn(c_in, side, 1, act="relu"),
+            )
         )
         self.main = nn.Sequential(
             conv_bn(mid if self.splits else c_in, mid, 1, act="relu"),

@@ -1,0 +1,99 @@
+"""The layers that blocks share."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from search_spaces.cost import squeeze_excite_cost
+from search_spaces.layers import (
+    Activation,
+    SqueezeExcite,
+    activation,
+    bn_relu,
+    channel_shuffle,
+    conv,
+    conv_bn,
+)
+from search_spaces.testing import count_macs, run_onnx
+
+
+def channels_last(*shape: int) -> Tensor:
+    return torch.randn(*shape).to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("hw", [(1, 1), (5, 8), (7, 2)])
+@pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 4), (5, 2), (7, 1)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_conv_rounds_sizes_up(stride: int, kernel: int, dilation: int, hw: tuple[int, int]) -> None:
+    layer = conv(4, 6, kernel, stride=stride, groups=2, dilation=dilation)
+    expected = 1, 6, -(-hw[0] // stride), -(-hw[1] // stride)
+    assert layer(torch.randn(1, 4, *hw)).shape == expected
+    assert layer.bias is None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("relu", [0.0, 1.0, 9.0]),
+        ("relu6", [0.0, 1.0, 6.0]),
+        ("prelu", [-0.5, 1.0, 9.0]),
+        ("none", [-2.0, 1.0, 9.0]),
+    ],
+)
+def test_activations(name: Activation, expected: list[float]) -> None:
+    x = torch.tensor([-2.0, 1.0, 9.0]).view(3, 1, 1, 1)
+    assert activation(name, 1)(x).flatten().tolist() == expected
+
+
+def test_prelu_has_a_slope_a_channel() -> None:
+    assert sum(p.numel() for p in activation("prelu", 5).parameters()) == 5
+
+
+def test_conv_bn_leaves_no_activation_out_of_the_module() -> None:
+    assert [type(m) for m in conv_bn(2, 2, 1, act="none")] == [nn.Conv2d, nn.BatchNorm2d]
+    assert [type(m) for m in conv_bn(2, 2, 1)] == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU6]
+
+
+def test_bn_relu_does_not_change_its_input() -> None:
+    x = torch.randn(4, 3, 2, 2)
+    before = x.clone()
+    for training in (True, False):
+        bn_relu(3).train(training)(x)
+        assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_channel_shuffle_follows_the_paper(groups: int) -> None:
+    x = channels_last(2, 12, 3, 4)
+    y = channel_shuffle(x, groups)
+    size = 12 // groups
+    for i in range(groups):
+        for j in range(size):
+            assert torch.equal(y[:, j * groups + i], x[:, i * size + j])
+    assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+class Shuffle(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return channel_shuffle(x, 2)
+
+
+@pytest.mark.export
+def test_channel_shuffle_exports() -> None:
+    x = channels_last(2, 6, 3, 4)
+    torch.testing.assert_close(run_onnx(Shuffle(), x), channel_shuffle(x, 2))
+
+
+@pytest.mark.parametrize("channels", [2, 24])
+def test_squeeze_excite(channels: int) -> None:
+    layer, x = SqueezeExcite(channels).eval(), channels_last(2, channels, 3, 4)
+    hidden = torch.relu(layer.squeeze(x.mean((2, 3))))
+    gate = torch.sigmoid(layer.excite(hidden))
+    y = layer(x)
+    torch.testing.assert_close(y, x * gate[:, :, None, None])
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    cost = squeeze_excite_cost(channels, (3, 4))
+    assert cost.params == sum(p.numel() for p in layer.parameters())
+    assert cost.macs == count_macs(layer, x[:1])

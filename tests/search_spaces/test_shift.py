@@ -1,0 +1,217 @@
+"""The shifts against slow references written from the papers' formulas."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from search_spaces.shift import ActiveShift, GroupedShift, Shift, SparseShift, grouped_offsets
+from search_spaces.testing import export_onnx, run_onnx
+
+SIZES = [(4, 5), (3, 3), (1, 1), (7, 2)]
+LARGE = [0.3, -0.7, 1.4, -2.6, 5.5, -9.3, 0.0, -1.0, 2.0, 31.7]
+
+
+def at(x: Tensor, b: int, c: int, row: int, column: int) -> float:
+    """Return an element, 0 outside the map."""
+    inside = 0 <= row < x.shape[2] and 0 <= column < x.shape[3]
+    return float(x[b, c, row, column]) if inside else 0.0
+
+
+def move(x: Tensor, dy: list[float], dx: list[float]) -> Tensor:
+    """Shift by integers."""
+    y = torch.empty_like(x)
+    for b, c, h, w in torch.cartesian_prod(*map(torch.arange, x.shape)).tolist():
+        y[b, c, h, w] = at(x, b, c, h + int(dy[c]), w + int(dx[c]))
+    return y
+
+
+def interpolate(x: Tensor, dy: list[float], dx: list[float], stride: int = 1) -> Tensor:
+    """Shift by real offsets, bilinear."""
+    h_out, w_out = math.ceil(x.shape[2] / stride), math.ceil(x.shape[3] / stride)
+    y = x.new_empty(*x.shape[:2], h_out, w_out)
+    for b, c, h, w in torch.cartesian_prod(*map(torch.arange, y.shape)).tolist():
+        row, column = h * stride + math.floor(dy[c]), w * stride + math.floor(dx[c])
+        fy, fx = dy[c] - math.floor(dy[c]), dx[c] - math.floor(dx[c])
+        y[b, c, h, w] = (
+            at(x, b, c, row, column) * (1 - fx) * (1 - fy)
+            + at(x, b, c, row, column + 1) * fx * (1 - fy)
+            + at(x, b, c, row + 1, column) * (1 - fx) * fy
+            + at(x, b, c, row + 1, column + 1) * fx * fy
+        )
+    return y
+
+
+def maps(channels: int, hw: tuple[int, int], requires_grad: bool = False) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, channels, *hw, dtype=torch.double, generator=generator)
+    return x.to(memory_format=torch.channels_last).requires_grad_(requires_grad)
+
+
+def set_offsets(shift: Shift, dy: list[float], dx: list[float]) -> None:
+    with torch.no_grad():
+        for parameter, values in zip(shift.shift_parameters(), (dy, dx), strict=True):
+            parameter.copy_(torch.tensor(values))
+
+
+class TestGrouped:
+    def test_directions_of_the_paper(self) -> None:
+        dy, dx = grouped_offsets(20, 3)  # two channels in each direction, two that stay
+        directions = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+        assert list(zip(dy.tolist(), dx.tolist(), strict=True)) == 2 * directions + 2 * [(0, 0)]
+
+    def test_fewer_channels_than_directions_stay(self) -> None:
+        x = maps(8, (4, 4))
+        assert torch.equal(GroupedShift(8).double()(x), x)
+
+    @pytest.mark.parametrize("hw", SIZES)
+    @pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (3, 2), (5, 1), (5, 2)])
+    def test_equals_the_reference(self, kernel: int, dilation: int, hw: tuple[int, int]) -> None:
+        channels = kernel**2 + 2
+        steps = grouped_offsets(channels, kernel)
+        dy, dx = ((dilation * step).tolist() for step in steps)
+        x = maps(channels, hw, requires_grad=True)
+        y = GroupedShift(channels, kernel, dilation).double()(x)
+        assert torch.equal(y, move(x.detach(), dy, dx))
+        grad = maps(channels, hw).flip(0)
+        y.backward(grad)
+        assert torch.equal(x.grad, move(grad, [-d for d in dy], [-d for d in dx]))
+
+    def test_has_no_parameters_and_no_state(self) -> None:
+        shift = GroupedShift(9)
+        assert not list(shift.parameters())
+        assert not shift.state_dict()
+        assert shift.shift_parameters() == ()
+
+
+class TestActive:
+    @pytest.mark.parametrize("hw", SIZES)
+    @pytest.mark.parametrize("stride", [1, 2])
+    def test_equals_the_reference(self, stride: int, hw: tuple[int, int]) -> None:
+        shift = ActiveShift(len(LARGE), stride).double()
+        dy, dx = LARGE, LARGE[3:] + LARGE[:3]
+        set_offsets(shift, dy, dx)
+        x = maps(len(LARGE), hw, requires_grad=True)
+        expected = interpolate(x.detach(), *(p.tolist() for p in shift.shift_parameters()), stride)
+        torch.testing.assert_close(shift(x), expected)
+        torch.testing.assert_close(shift.eval()(x.detach()), expected)
+
+    @pytest.mark.parametrize("hw", SIZES)
+    @pytest.mark.parametrize("stride", [1, 2])
+    @pytest.mark.parametrize("scale", [0.9, 1.8, 4.6])  # 3x3, 5x5 and separate kernels
+    def test_gradients(self, scale: float, stride: int, hw: tuple[int, int]) -> None:
+        shift = ActiveShift(4, stride, normalise=False).double()
+        offsets = [torch.tensor([0.3, -0.9, 0.6, -0.2]), torch.tensor([-0.4, 0.7, 0.1, -0.8])]
+        set_offsets(shift, *((scale * o).tolist() for o in offsets))
+
+        def moved(x: Tensor, beta: Tensor, alpha: Tensor) -> Tensor:
+            values = {"beta": beta, "alpha": alpha}
+            return torch.func.functional_call(shift, values, (x,))
+
+        inputs = maps(4, hw, requires_grad=True), *shift.shift_parameters()
+        assert torch.autograd.gradcheck(moved, inputs)
+
+    def test_gradient_on_the_lattice_is_that_from_the_right(self) -> None:
+        shift = ActiveShift(1, normalise=False)
+        set_offsets(shift, [0.0], [0.0])
+        x = torch.arange(12.0).view(1, 1, 3, 4)
+        shift(x)[0, 0, 1, 1].backward()
+        assert (shift.beta.grad.item(), shift.alpha.grad.item()) == (4.0, 1.0)
+
+    def test_normalised_gradients_have_norm_one_or_zero(self) -> None:
+        shift = ActiveShift(3).double()
+        weights = torch.tensor([1.0, 1e-6, 0.0], dtype=torch.double)
+        (shift(maps(3, (5, 5))) * weights[:, None, None] * maps(3, (5, 5))).sum().backward()
+        norm = torch.hypot(shift.alpha.grad, shift.beta.grad)
+        torch.testing.assert_close(norm, torch.tensor([1.0, 1.0, 0.0], dtype=torch.double))
+
+    def test_initial_offsets(self) -> None:
+        offsets = torch.cat(ActiveShift(1000).shift_parameters()).detach()
+        assert offsets.abs().max() <= 1
+        assert abs(float(offsets.std(correction=0)) - 1 / math.sqrt(3)) < 0.03
+
+
+class TestSparse:
+    @pytest.mark.parametrize("hw", SIZES)
+    def test_rounds_half_away_from_zero(self, hw: tuple[int, int]) -> None:
+        shift = SparseShift(6).double()
+        set_offsets(shift, [0.5, -0.5, 1.5, -2.5, 0.49, 7.0], [-1.5, 2.5, 0.2, -0.49, -9.0, 0.5])
+        x = maps(6, hw, requires_grad=True)
+        dy, dx = [1, -1, 2, -3, 0, 7], [-2, 3, 0, 0, -9, 1]
+        expected = move(x.detach(), dy, dx)
+        y = shift(x)
+        assert torch.equal(y, expected)
+        assert torch.equal(shift.eval()(x.detach()), expected)
+        grad = maps(6, hw).flip(0)
+        y.backward(grad)
+        assert torch.equal(x.grad, move(grad, [-d for d in dy], [-d for d in dx]))
+
+    @pytest.mark.parametrize("hw", SIZES)
+    @pytest.mark.parametrize("scale", [0.9, 1.8, 4.6])
+    def test_offsets_get_the_bilinear_gradient(self, scale: float, hw: tuple[int, int]) -> None:
+        sparse, active = SparseShift(5).double(), ActiveShift(5, normalise=False).double()
+        offsets = torch.linspace(-scale, scale, 5), torch.linspace(scale, -scale / 2, 5)
+        for shift in (sparse, active):
+            set_offsets(shift, *(o.tolist() for o in offsets))
+            shift(maps(5, hw)).backward(maps(5, hw).flip(0))
+        torch.testing.assert_close(sparse.a.grad, active.beta.grad)
+        torch.testing.assert_close(sparse.b.grad, active.alpha.grad)
+
+    def test_grouped_initialisation(self) -> None:
+        shift = SparseShift(20)
+        rows, columns = (p.tolist() for p in shift.shift_parameters())
+        assert rows == [-1.0] * 6 + [0.0] * 6 + [1.0] * 6 + [0.0] * 2
+        assert columns == [-1.0, -1.0, 0.0, 0.0, 1.0, 1.0] * 3 + [0.0] * 2
+        assert shift.penalty() == 24
+        assert shift.unshifted_share() == pytest.approx(4 / 20)
+
+    def test_ramp_initialisation(self) -> None:
+        shift = SparseShift(18, init="ramp")
+        expected = [i / 2 / 3 - 1 for i in range(18)], [i / 2 % 3 - 1 for i in range(18)]
+        torch.testing.assert_close(torch.stack(shift.shift_parameters()), torch.tensor(expected))
+
+    def test_few_channels_start_unshifted(self) -> None:
+        assert SparseShift(8).unshifted_share() == 1
+
+
+SHIFTS = [GroupedShift(20), GroupedShift(20, 3, 2), ActiveShift(20), ActiveShift(20, 2)]
+
+
+@pytest.mark.parametrize("shift", [*SHIFTS, SparseShift(20)], ids=lambda s: type(s).__name__)
+def test_keeps_channels_last(shift: Shift) -> None:
+    x = torch.randn(2, 20, 6, 5).to(memory_format=torch.channels_last).requires_grad_()
+    y = shift(x)
+    y.backward(torch.randn_like(y))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    assert x.grad.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("shift_class", [ActiveShift, SparseShift])
+def test_frozen_offsets_get_no_gradient(shift_class: type[Shift]) -> None:
+    shift = shift_class(20)
+    x = torch.randn(1, 20, 4, 4, requires_grad=True)
+    expected = shift(x).detach()
+    shift.freeze()
+    y = shift(x)
+    y.sum().backward()
+    assert torch.equal(y, expected)
+    assert x.grad is not None
+    assert all(p.grad is None for p in shift.shift_parameters())
+
+
+@pytest.mark.export
+@pytest.mark.parametrize("scale", [1.0, 6.0])
+@pytest.mark.parametrize("shift", [*SHIFTS, SparseShift(20)], ids=lambda s: type(s).__name__)
+def test_export_is_plain_convolutions(shift: Shift, scale: float) -> None:
+    import onnx
+
+    with torch.no_grad():
+        for parameter in shift.shift_parameters():
+            parameter.uniform_(-scale, scale)
+    x = torch.randn(1, 20, 7, 6)
+    graph = onnx.load_from_string(export_onnx(shift, x)).graph
+    assert {node.op_type for node in graph.node} <= {"Conv", "Constant"}
+    torch.testing.assert_close(run_onnx(shift, x), shift(x).detach(), atol=1e-5, rtol=1e-5)
