@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple, Protocol
-
-from torch import nn
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .block import Block, Site, kind_of
 from .codec import from_plain, to_plain
 from .cost import Cost
 from .errors import SpecError
 from .heads import Head, Tail
-from .stems import Stem
+from .stems import Stem  # noqa: TC001  # the codec reads the hints of `Arch`
 from .text import blocks_to_text, call_to_text, text_to_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
 
 SCHEMA = 1
 
@@ -56,12 +59,14 @@ class Stage:
             raise SpecError("`blocks` of a stage must hold at least one block")
 
 
-class Spec(Protocol):
+class Spec(Hashable, Protocol):
     """What stem, blocks, tail and head have in common."""
 
-    def cost(self, site: Site) -> Cost: ...
+    def cost(self, site: Site) -> Cost:
+        """Return what the part costs at `site`."""
 
-    def build(self, site: Site) -> nn.Module: ...
+    def build(self, site: Site) -> nn.Module:
+        """Return the part's module."""
 
 
 class Part(NamedTuple):
@@ -145,7 +150,7 @@ class Arch:
         """Read what `to_json` wrote; fields that are left out take their defaults.
 
         Raises:
-            SpecError: no JSON, another schema, or no architecture; the message has the fault's path.
+            SpecError: no JSON, another schema, or no architecture; the message has the path.
         """
         try:
             plain = json.loads(text)

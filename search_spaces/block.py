@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
-from typing import Any, ClassVar, TypeVar
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .cost import Cost, Size, shrink
 from .errors import SpecError
 from .registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Value = bool | int | float | str  # what a knob holds
 T = TypeVar("T", bool, int, str)
@@ -62,14 +63,14 @@ def knob(default: T, choices: tuple[T, ...]) -> T:
         choices: what a search tries; other legal values may still be given by hand. Integer choices
             are ordered and must ascend.
     """
-    return field(default=default, metadata={"choices": choices})  # type: ignore[return-value]
+    return field(default=default, metadata={"choices": choices})
 
 
 class Block:
     """Base of all blocks: subclasses are frozen dataclasses that enter themselves in `BLOCKS`.
 
-    A block must accept every site whose channels are multiples of `multiple_of`, at stride 1 and 2 and
-    with `c_in` equal to, below or above `c_out`: any mix of blocks is then a legal architecture.
+    A block must accept every site whose channels are multiples of `multiple_of`, at stride 1 and 2
+    and with `c_in` equal to, below or above `c_out`: any mix of blocks is then an architecture.
 
     Attributes:
         preactivated: the block begins with its norm and activation and ends without, so the network
@@ -106,7 +107,7 @@ class Block:
 
     @classmethod
     def over(cls, **choices: tuple[Value, ...]) -> Menu:
-        """Return the menu of this block with `choices` for some knobs and the default ones for the rest.
+        """Return the menu of this block: `choices` for some knobs, the default ones for the rest.
 
         Raises:
             SpecError: a knob that the block lacks, no choice, or an illegal one.
@@ -146,13 +147,17 @@ class Menu:
         return kind_of(self.block)
 
 
-@cache
 def kind_of(block: type[Block]) -> str:
     """Return the name under which `block` is registered.
 
     Raises:
         SpecError: it is not registered.
     """
+    return _kind_of(block)  # type: ignore[arg-type]  # mypy takes classes for unhashable
+
+
+@cache
+def _kind_of(block: type[Block]) -> str:
     for name, known in BLOCKS.items():
         if known is block:
             return name
@@ -168,7 +173,7 @@ def check_value(spec: Field[Any], value: Value) -> None:
     expected = type(spec.default)
     if type(value) is not expected:
         raise SpecError(f"`{spec.name}` (={value!r}) must be of type {expected.__name__}")
-    if expected is int and value < 1:  # type: ignore[operator]
+    if expected is int and value < 1:
         raise SpecError(f"`{spec.name}` (={value}) must be at least 1")
 
 

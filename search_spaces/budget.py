@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from math import lcm
+from typing import TYPE_CHECKING
 
 from .arch import Arch, Stage, Task
 from .block import Block, Site
 from .cost import Cost, shrink
 from .errors import BudgetError
 from .space import Space, variants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 GRID = 8  # widths are narrowed to multiples of this, as in MobileNetV2
 
@@ -45,8 +48,8 @@ def fit(arch: Arch, budget: Budget, task: Task) -> Arch:
     """Return `arch`, or if it is over `budget`, its widest version within it.
 
     One multiplier narrows stem, stages and head together, each width rounded down to the grid and
-    never below one grid step. Narrow the genes' architecture each time, never a fitted one: rounding
-    twice narrows twice.
+    never below one grid step. Narrow the genes' architecture each time, never a fitted one:
+    rounding twice narrows twice.
 
     Raises:
         BudgetError: the narrowest version is still over; the message has both numbers.

@@ -1,21 +1,23 @@
-"""Frozen dataclasses to plain JSON values and back, with errors that carry the path of the fault."""
+"""Frozen dataclasses to plain JSON values and back; errors carry the path of the fault."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from .block import BLOCKS, Block, kind_of
 from .errors import NasError, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 T = TypeVar("T")
 
 
 def to_plain(value: Any) -> Any:
-    """Return `value` as JSON can hold it: dataclasses as dicts, tuples as lists, blocks with a `kind`."""
+    """Return `value` as JSON holds it: dataclasses as dicts, blocks with a `kind`, no tuples."""
     if is_dataclass(value) and not isinstance(value, type):
         tag = {"kind": kind_of(type(value))} if isinstance(value, Block) else {}
         return tag | {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
@@ -36,7 +38,7 @@ def from_plain(hint: type[T], data: Any, path: str = "$") -> T:
             raise SpecError(f"{path}: {data!r} is none of: {known}")
         return data  # type: ignore[no-any-return]
     if hint is Block or is_dataclass(hint):
-        return _record(hint, data, path)
+        return _record(hint, data, path)  # type: ignore[no-any-return]
     if hint is float and type(data) is int:
         return float(data)  # type: ignore[return-value]
     if type(data) is not hint:
@@ -64,9 +66,8 @@ def _tuple(args: tuple[Any, ...], data: Any, path: str) -> tuple[Any, ...]:
     hints = [args[0]] * len(data) if args[1:] == (...,) else list(args)
     if len(hints) != len(data):
         raise SpecError(f"{path}: expected {len(hints)} values, but got {len(data)}")
-    return tuple(
-        from_plain(h, item, f"{path}[{i}]") for i, (h, item) in enumerate(zip(hints, data))
-    )
+    pairs = enumerate(zip(hints, data, strict=True))
+    return tuple(from_plain(h, item, f"{path}[{i}]") for i, (h, item) in pairs)
 
 
 def _record(hint: type[Any], data: Any, path: str) -> Any:
@@ -82,7 +83,7 @@ def _record(hint: type[Any], data: Any, path: str) -> Any:
     for f in specs:
         if f.name not in data and f.default is MISSING:
             raise SpecError(f"{path}: key {f.name!r} is missing")
-    hints = _hints(hint)
+    hints = _hints(hint)  # type: ignore[arg-type]  # mypy takes classes for unhashable
     values = {key: from_plain(hints[key], value, f"{path}.{key}") for key, value in data.items()}
     try:
         return hint(**values)

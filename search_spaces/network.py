@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from .arch import Arch, Task
+if TYPE_CHECKING:
+    from .arch import Arch, Task
 
 
 class Network(nn.Module):
@@ -34,8 +36,8 @@ class Network(nn.Module):
 def build(arch: Arch, task: Task, seed: int = 0) -> Network:
     """Return the network of `arch` for `task`, channels-last, its weights drawn from `seed`.
 
-    Convolutions are Kaiming-normal over their fan-out, linear layers normal with deviation 0.01, norms
-    1 and 0; what a block initialises otherwise (shifts) keeps the block's own way.
+    Convolutions are Kaiming-normal over their fan-out, linear layers normal with deviation 0.01,
+    norms 1 and 0; what a block initialises otherwise (shifts) keeps the block's own way.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

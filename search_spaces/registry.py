@@ -7,13 +7,15 @@ is adding a file. Modules whose names begin with ``_`` are left out.
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .errors import SpecError, UnknownName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import nn
 
-from .block import Site
 from .cost import Cost, conv_cost, move_cost, norm_cost, shrink
 from .errors import SpecError
 from .layers import Activation, activation, conv
+
+if TYPE_CHECKING:
+    from .block import Site
 
 
 @dataclass(frozen=True)

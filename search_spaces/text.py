@@ -7,7 +7,7 @@ Grammar, with every field that has its default left out and repeats counted::
     block := [count "*"] call
     call  := name ["(" field "=" value ("," field "=" value)* ")"]
 
-For example ``stem(width=16) | stage(width=24,stride=2): 2*mbconv(kernel=5), eesp | head(width=256)``.
+For example ``stem(width=16) | stage(width=24,stride=2): 2*mbconv(kernel=5), eesp | head``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CALL = re.compile(r"(?:(\d+)\*)?([a-z][a-z0-9_-]*)(?:\(([^()]*)\))?")
 
 
 def call_to_text(name: str, value: Any) -> str:
-    """Return `name(field=value,...)` with the fields of a dataclass that differ from their defaults."""
+    """Return `name(field=value,...)` with the fields of a dataclass that differ from defaults."""
     given = [
         f"{f.name}={_atom(getattr(value, f.name))}"
         for f in fields(value)
