@@ -24,7 +24,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory that it frees, from now on; return whether it can.
 
     Without this, glibc returns every large activation to the system and fetches it anew, page by
-    page, in the next step: a third of a training's time on a CPU. Other C libraries are left alone.
+    page, in the next step: up to a third of a training's time on a CPU. Other C libraries are not
+    touched.
     """
     if not sys.platform.startswith("linux"):
         return False

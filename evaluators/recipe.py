@@ -19,7 +19,7 @@ class Recipe:
 
     Args:
         epochs: passes over the training images.
-        batch: images of a step, at most; an epoch is cut into batches of equal size.
+        batch: images of a step, at most; an epoch is cut into batches that differ by one at most.
         lr: highest learning rate for a batch of 128; it grows in proportion to `batch`.
         momentum: of the gradients.
         weight_decay: of convolutions and linear layers, not of norms, biases, slopes and shifts.
@@ -53,9 +53,11 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch", 2), ("crop", 0), ("seed", 0), ("clip", 0)):
+        for name, least in (("epochs", 1), ("batch", 4), ("crop", 0), ("clip", 0), ("seed", 0)):
             if getattr(self, name) < least:
                 raise SpecError(f"`{name}` (={getattr(self, name)}) must be at least {least}")
+        if self.seed >= 1 << 32:
+            raise SpecError(f"`seed` (={self.seed}) must be below 2**32")
         if not 0 < self.lr < math.inf:
             raise SpecError(f"`lr` (={self.lr}) must be above 0")
         if not 0 <= self.weight_decay < math.inf:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from .checkpoint import read_checkpoint, write_checkpoint
@@ -63,19 +64,22 @@ def train_until_settled(
         CandidateError, DataError, SpecError: as in `train`.
     """
     training = Training(network, images, recipe)
-    second_half = recipe.epochs * (1 + recipe.warmup) / 2
-    for result in _epochs(training, checkpoint):
-        yield result
-        if result.epoch > second_half and result.epoch - training.best_epoch >= patience:
-            break
+    yield from _epochs(training, checkpoint, patience)
     training.restore_best()
 
 
-def _epochs(training: Training, checkpoint: Path | None) -> Iterator[EpochResult]:
+def _epochs(
+    training: Training, checkpoint: Path | None, patience: float = math.inf
+) -> Iterator[EpochResult]:
     if checkpoint is not None and checkpoint.exists():
         training.restore(read_checkpoint(checkpoint))
-    while training.epoch < training.recipe.epochs:
+    while training.epoch < training.recipe.epochs and not _settled(training, patience):
         result = training.run_epoch()
         if checkpoint is not None:
             write_checkpoint(checkpoint, training.state())
         yield result
+
+
+def _settled(training: Training, patience: float) -> bool:
+    second_half = training.recipe.epochs * (1 + training.recipe.warmup) / 2
+    return training.epoch > second_half and training.epoch - training.best_epoch >= patience

@@ -181,7 +181,15 @@ def test_freed_memory_is_kept_on_linux() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("epochs", 0), ("batch", 1), ("lr", 0.0), ("lr", math.inf), ("momentum", 1.0), ("crop", -1)],
+    [
+        ("epochs", 0),
+        ("batch", 1),
+        ("seed", 1 << 32),
+        ("lr", 0.0),
+        ("lr", math.inf),
+        ("momentum", 1.0),
+        ("crop", -1),
+    ],
 )
 def test_recipe_refuses_what_cannot_work(field: str, value: float) -> None:
     with pytest.raises(SpecError, match=rf"`{field}` \(={value}\) must"):
@@ -238,6 +246,15 @@ def test_settles_in_the_second_half_and_keeps_the_best_epoch() -> None:
     assert 40 * 1.1 / 2 < len(results) < 40
     assert len(results) - best.epoch >= 2
     assert evaluate(network, IMAGES.val, IMAGES) == best.accuracy
+
+
+def test_a_settled_checkpoint_stays_settled(tmp_path: Path) -> None:
+    path, recipe = tmp_path / "toy.ckpt", replace(RECIPE, epochs=30)
+    first, second = toy_network(), toy_network(5)
+    shown = list(train_until_settled(first, IMAGES, recipe, patience=1, checkpoint=path))
+    assert len(shown) < 30
+    assert not list(train_until_settled(second, IMAGES, recipe, patience=1, checkpoint=path))
+    assert fingerprint(first) == fingerprint(second)
 
 
 def test_does_not_settle_early_with_patience() -> None:
