@@ -106,9 +106,10 @@ def print_result(result: Result, console: Console) -> None:
         console.print(_front_table(result))
         console.print("★ recommended: the knee among those within 1 point of the best", style="dim")
     trained = result.pareto["test_accuracy"].notna().any()
-    console.print(f"Report: {result.directory / 'report.html'}")
+    console.print(f"Report: {result.directory / 'report.html'}", soft_wrap=True)
     if trained:
-        console.print(f"Models: {result.directory / 'models' / str(result.recommended)}")
+        models = result.directory / "models" / str(result.recommended)
+        console.print(f"Models: {models}", soft_wrap=True)
 
 
 def _print_reasons(result: Result, console: Console) -> None:
@@ -119,7 +120,7 @@ def _print_reasons(result: Result, console: Console) -> None:
 def _front_table(result: Result) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("")
-    table.add_column("digest")
+    table.add_column("digest", no_wrap=True)
     for column in ("params", "MACs", "latency", "accuracy", "test accuracy (95 %)", "epochs"):
         table.add_column(column, justify="right")
     for row in result.pareto.to_dict("records"):

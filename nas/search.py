@@ -10,7 +10,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import optuna
 import pandas as pd
 
 from evaluators.accuracy import Accuracy
@@ -123,7 +122,6 @@ class _Run:
         self.directory, self.models = directory, directory / "models"
         self.progress = progress
         self.workers = self.config.workers or len(cores())
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = Study(
             setup.space,
             setup.task,

@@ -164,11 +164,19 @@ def _samplers() -> list[Row]:
 
 
 def _data() -> list[Row]:
-    from dataclasses import asdict
-
     from evaluators.data import known_data
 
-    return [asdict(entry) for entry in known_data()]
+    return [
+        {
+            "name": data.name,
+            "classes": len(data.classes),
+            "shape": "x".join(map(str, data.shape)),
+            "train, val, test": ", ".join(f"{size:,}" for size in data.sizes),
+            "licence": data.licence,
+            "source": data.source,
+        }
+        for data in known_data()
+    ]
 
 
 LISTS: dict[str, Callable[[], list[Row]]] = {
@@ -184,7 +192,7 @@ def print_list(rows: list[Row], console: Console) -> None:
     """Print rows with the same keys as a table."""
     table = Table(box=box.SIMPLE_HEAD)
     for column in rows[0]:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     console.print(table)

@@ -26,6 +26,7 @@ from search_spaces.space import Gene, Space
 
 from .samplers import SAMPLERS
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # progress is ours to show
 STUDY = "nas"  # the name of the study in its database
 Outcome = Literal["complete", "stopped", "infeasible", "failed"]
 _WORST = {"max": 0.0, "min": 1e9}  # stands for what an infeasible candidate was not measured on

@@ -1,0 +1,49 @@
+"""A toy search that takes seconds: stripes of three directions, and a space of narrow networks."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+SPACE = {
+    "schema": 1,
+    "name": "toy",
+    "stem": {"width": 8, "stride": 2},
+    "stages": [
+        {
+            "width": [8, 16],
+            "depth": [1, 2],
+            "stride": 2,
+            "blocks": [
+                {"kind": "mbconv", "expand": [1, 3], "se": False},
+                {"kind": "csc", "expand": 1, "se": False},
+                {"kind": "active_shift", "expand": 1, "se": False},
+            ],
+        }
+    ],
+    "head": {"width": 0},
+}
+
+
+def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return noisy 16x16 images (count, 16, 16), uint8, and which of three ways they are striped."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:16, :16]
+    labels = rng.integers(0, 3, count)
+    phases = np.stack([rows, columns, rows + columns])[labels] + rng.integers(0, 4, (count, 1, 1))
+    images = 128 + 60 * np.sign(np.sin(phases * np.pi / 2 + 0.1)) + rng.normal(0, 25, phases.shape)
+    return images.clip(0, 255).astype(np.uint8), labels
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory):
+    """Return a folder with `images.npz` and `space.json`."""
+    folder = tmp_path_factory.mktemp("toy")
+    splits = {}
+    for seed, (name, count) in enumerate([("train", 192), ("val", 48), ("test", 48)]):
+        splits[f"x_{name}"], splits[f"y_{name}"] = stripes(count, seed)
+    np.savez(folder / "images.npz", **splits)
+    (folder / "space.json").write_text(json.dumps(SPACE))
+    return folder

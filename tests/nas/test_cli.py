@@ -1,0 +1,108 @@
+"""The command line as a user meets it: its output and its exit code."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from nas.cli import main
+
+ARCH = "stem(width=16) | stage(width=24,stride=2): 2*mbconv(kernel=5) | head(width=256)"
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command in this process and return what a shell would see."""
+
+    def command(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main(map(str, arguments))
+        return SimpleNamespace(code=end.value.code, **capsys.readouterr()._asdict())
+
+    return command
+
+
+def test_help_names_the_commands(run):
+    done = run("--help")
+    assert done.code == 0
+    assert all(word in done.out for word in ("search", "resume", "show", "list"))
+
+
+def test_show_prints_layers_and_totals(run):
+    done = run("show", ARCH, "--input", "1x28x28", "--classes", 10)
+    assert done.code == 0
+    assert "stage0_block1" in done.out
+    assert "27,210" in done.out
+
+
+def test_show_json_has_layers_that_add_up(run):
+    shown = json.loads(run("show", ARCH, "--json").out)
+    assert shown["params"] == sum(layer["params"] for layer in shown["layers"])
+    assert shown["macs"] == sum(layer["macs"] for layer in shown["layers"])
+    assert shown["input"] == [3, 224, 224]
+
+
+@pytest.mark.parametrize("what", ["blocks", "spaces", "targets", "samplers", "data"])
+def test_lists_have_names_in_both_forms(run, what):
+    rows = json.loads(run("list", what, "--json").out)
+    plain = run("list", what).out
+    assert rows
+    assert all(row["name"] in plain for row in rows)
+
+
+def test_a_search_prints_json_and_nothing_else(run, toy, tmp_path):
+    done = run(
+        *("search", "--data", toy / "images.npz", "--space", toy / "space.json"),
+        *("--trials", 2, "--epochs", 1, "--finalists", 1, "--final-epochs", 1, "--workers", 1),
+        *("--budget-params", "3.6M", "--target", "cpu", "--out", tmp_path / "run", "--json"),
+    )
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert result["status"] == "complete"
+    assert result["pareto"][0]["digest"] == result["recommended"]
+    again = run("resume", tmp_path / "run")
+    assert again.code == 0, again.err
+    assert result["recommended"] in again.out
+    assert "report.html" in again.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search", "--budget-params", "3.6Q"], "'3.6Q' is not a positive quantity"),
+        (["search", "--budget-params", "-1M"], "'-1M' is not a positive quantity"),
+        (["search", "--budget-latency", "0"], "'0' is not a positive quantity"),
+        (["search", "--budget-parms", "3.6M"], "--budget-params"),
+        (["search", "--sampler", "tpee"], "did you mean 'tpe'"),
+        (["search", "--target", "cpuu"], "did you mean 'cpu'"),
+        (["search", "--target", "cpu:thread=1"], "threads"),
+        (["search", "--space", "smal"], "did you mean 'small'"),
+        (["search", "--space", "no.yaml"], "'no.yaml' does not exist"),
+        (["search", "--data", "no/such/folder"], "no/such/folder"),
+        (["search", "--data", "bundledd"], "bundled"),
+        (["search", "--budget-params", "100"], "is below the narrowest architecture"),
+        (["search", "--trials", "0"], "`trials` (=0) must be at least 1"),
+        (["search", "--trials", "many"], "--trials"),
+        (["search", "--out", "/proc/nas", "--trials", "1"], "/proc/nas cannot be written"),
+        (["resume", "no/such/run"], "no/such/run is not a run folder"),
+        (["show", "mbconv"], "'mbconv' is neither an architecture in one line nor"),
+        (["show", ARCH, "--input", "28"], "'28' is no shape"),
+        (["show", ARCH.replace("mbconv", "mbcon")], "did you mean 'mbconv'"),
+        (["list", "block"], "is none of: blocks"),
+        (["lits"], "No such command 'lits'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(run, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(*arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert len(done.err.strip().splitlines()) == 1
+    assert not done.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bug_is_not_hidden(monkeypatch):
+    monkeypatch.setattr("nas.show.describe", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["show", ARCH])

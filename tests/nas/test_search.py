@@ -1,0 +1,179 @@
+"""The main job from end to end, on a toy set: real training, real measuring, real files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+
+import nas
+from nas.exporter import load
+from nas.progress import Progress
+from search_spaces.arch import Arch
+from search_spaces.errors import BudgetError, UnknownName
+
+
+@pytest.fixture(scope="module")
+def config(toy):
+    return nas.SearchConfig(
+        data=str(toy / "images.npz"),
+        space=str(toy / "space.json"),
+        sampler="random",
+        budget_params=1500,
+        trials=4,
+        timeout=None,
+        epochs=2,
+        finalists=2,
+        final_epochs=2,
+        workers=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def result(config, tmp_path_factory):
+    return nas.search(config, tmp_path_factory.mktemp("runs") / "run")
+
+
+class TestRunFolder:
+    def test_holds_what_the_result_says(self, result):
+        read = pd.read_csv(result.directory / "pareto.csv")
+        assert read["digest"].tolist() == result.pareto["digest"].tolist()
+        assert len(pd.read_csv(result.directory / "trials.csv")) == len(result.trials) == 4
+        about = json.loads((result.directory / "run.json").read_text())
+        assert about["status"] == result.status == "complete"
+        assert about["config"]["budget_params"] == 1500
+        assert (result.directory / "report.html").stat().st_size > 0
+        assert not list(result.directory.rglob(".*"))  # no draft is left
+
+    def test_front_is_within_the_budget_and_tested(self, result):
+        front = result.pareto
+        assert front["params"].max() <= 1500
+        assert front["test_accuracy"].between(front["test_accuracy_low"], front["test_accuracy_high"]).all()
+        assert (front["latency_low_ms"] <= front["latency_ms"]).all()
+        assert front["recommended"].sum() == 1
+        assert result.recommended in set(front["digest"])
+
+    def test_models_run_in_onnxruntime_alone(self, result, toy):
+        images = np.load(toy / "images.npz")["x_test"][:, None].astype(np.float32) / 255
+        labels = np.load(toy / "images.npz")["y_test"]
+        for row in result.pareto.to_dict("records"):
+            folder = result.directory / "models" / row["digest"]
+            session = onnxruntime.InferenceSession(folder / "model.onnx")
+            scores = session.run(None, {session.get_inputs()[0].name: images})[0]
+            assert np.mean(scores.argmax(1) == labels) == pytest.approx(row["test_accuracy"])
+            assert load(folder).arch.digest == row["digest"]
+
+    def test_trials_are_all_different(self, result):
+        assert result.trials["digest"].is_unique
+        assert set(result.trials["state"]) <= {"complete", "stopped"}
+        for text, digest in zip(result.trials["arch"], result.trials["digest"], strict=True):
+            assert Arch.from_text(text).digest == digest
+
+
+def test_same_seed_same_trials_and_accuracies(config, result, tmp_path):
+    again = nas.search(config, tmp_path / "again")
+    columns = ["digest", "params", "macs"]
+    assert again.trials[columns].equals(result.trials[columns])
+    both = again.trials["epochs"] == result.trials["epochs"]  # halving also looks at the latency
+    assert both.any()
+    assert again.trials["accuracy"][both].equals(result.trials["accuracy"][both])
+
+
+def test_a_slow_candidate_is_infeasible_and_not_trained(config, tmp_path):
+    result = nas.search(replace(config, budget_latency=1e-6, trials=2), tmp_path / "run")
+    assert set(result.trials["state"]) == {"infeasible"}
+    assert result.trials["accuracy"].isna().all()
+    assert result.trials["reason"].str.contains("is over 1e-06 ms").all()
+    assert result.pareto.empty
+    assert result.recommended is None
+
+
+class _StopAfter(Progress):
+    """Ctrl-C when so many candidates have ended."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def ended(self, label, outcome, metrics, reason):
+        self.count -= 1
+        if self.count == 0:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_keeps_what_it_found_and_goes_on(config, tmp_path):
+    stopped = nas.search(config, tmp_path / "run", _StopAfter(2))
+    assert stopped.status == "interrupted"
+    assert len(stopped.trials) == 2
+    assert not stopped.pareto.empty
+    assert stopped.pareto["test_accuracy"].isna().all()
+    resumed = nas.resume(tmp_path / "run")
+    assert resumed.status == "complete"
+    assert len(resumed.trials) == 4
+    assert resumed.trials["digest"].tolist()[:2] == stopped.trials["digest"].tolist()
+    assert resumed.pareto["test_accuracy"].notna().all()
+
+
+def test_an_interrupt_among_the_finalists_keeps_the_finished_ones(config, tmp_path):
+    stopped = nas.search(config, tmp_path / "run", _StopAfter(5))
+    done = list((tmp_path / "run" / "models").glob("*/metrics.json"))
+    assert stopped.status == "interrupted"
+    assert len(done) == 1
+    written = done[0].stat().st_mtime_ns
+    assert nas.resume(tmp_path / "run").status == "complete"
+    assert done[0].stat().st_mtime_ns == written  # not trained again
+
+
+def test_a_killed_run_goes_on(config, tmp_path):
+    code = (
+        "import sys, pathlib, nas\n"
+        "if __name__ == '__main__':\n"
+        f"    nas.search(nas.{config!r}, pathlib.Path(sys.argv[1]))\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    run = tmp_path / "run"
+    process = subprocess.Popen([sys.executable, str(script), str(run)])
+    while not (run / "trials.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert nas.resume(run).status == "complete"
+    assert len(pd.read_csv(run / "trials.csv")) == 4
+
+
+class TestRefusals:
+    """Each is found before a folder is made."""
+
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"sampler": "tpee"}, UnknownName, "unknown sampler 'tpee'; did you mean 'tpe'"),
+            ({"target": "gpu9"}, UnknownName, "unknown target 'gpu9'"),
+            ({"space": "smal"}, UnknownName, "unknown space 'smal'"),
+            ({"data": "fashion"}, UnknownName, "fashion"),
+            ({"budget_params": 20}, BudgetError, "budget `params` .=20. is below the narrowest"),
+            ({"budget_size": 80}, BudgetError, "budget `size_bytes` .=80. is below the narrowest"),
+        ],
+    )
+    def test_bad_options_leave_nothing_behind(self, config, tmp_path, options, error, message):
+        with pytest.raises(error, match=message):
+            nas.search(replace(config, **options), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    def test_an_existing_run_is_not_overwritten(self, config, result):
+        before = (result.directory / "run.json").read_bytes()
+        with pytest.raises(OSError, match="exists; choose another --out, or go on with: nas resume"):
+            nas.search(config, result.directory)
+        assert (result.directory / "run.json").read_bytes() == before
+
+    def test_only_a_run_folder_can_be_resumed(self, tmp_path):
+        with pytest.raises(OSError, match="is not a run folder"):
+            nas.resume(tmp_path)
