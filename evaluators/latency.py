@@ -1,7 +1,8 @@
 """How long a network takes on a target, told from what else the machine is doing.
 
 Whatever runs beside a measurement only adds time, so the quietest of many short rounds say what the
-network itself takes; how far they agree says how well that is known. See docs/latency.md.
+network itself takes; how far they agree says how well that is known. A target with one thread is
+timed by that thread's own clock. See docs/latency.md.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from .quiet import measuring
 from .target import GraphError, parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from search_spaces.arch import Arch, Task
 
-    from .target import Step
+    from .target import Step, Target
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class Latency:
             with measuring():
                 network = Normalised(build(arch, task), [0.5] * channels, [0.25] * channels)
                 with target.prepare(network, example) as step:
-                    rounds, runs = self._sample(step, pin=target.threads == 1)
+                    rounds, runs = self._sample(step, target)
         except GraphError as error:
             raise CandidateError(f"{arch.digest}: {target}: {error}") from error
         low, high = rounds[0], rounds[-1]
@@ -99,9 +100,10 @@ class Latency:
         }
         yield Report(step=1, metrics=metrics)
 
-    def _sample(self, step: Step, *, pin: bool) -> tuple[list[float], int]:
+    def _sample(self, step: Step, target: Target) -> tuple[list[float], int]:
         """Return the quietest rounds in ms, ascending, and the number of timed runs."""
-        once = warm_up(step)
+        clock, pin = target.clock, target.threads == 1
+        once = warm_up(step, clock)
         calls = max(1, round(TIMING / once))
         timings = min(5, max(1, round(ROUND / (calls * once))))
         end = perf_counter() + self.seconds
@@ -109,7 +111,7 @@ class Latency:
         for core in cycle(cores()):
             with pinned(core) if pin else nullcontext():
                 step()  # refills the caches
-                rounds.append(median(timed_ms(step, calls) for _ in range(timings)))
+                rounds.append(median(timed_ms(step, clock, calls) for _ in range(timings)))
             quiet = sorted(rounds)[:QUIET]
             enough = len(rounds) >= ROUNDS and quiet[-1] - quiet[0] <= self.tolerance * quiet[0]
             if enough or (len(rounds) >= QUIET and perf_counter() > end):
@@ -118,18 +120,18 @@ class Latency:
         return quiet, len(rounds) * timings * calls
 
 
-def warm_up(step: Step) -> float:
+def warm_up(step: Step, clock: Callable[[], float]) -> float:
     """Run `step` a few times and return about how many seconds it takes."""
     end = perf_counter() + WARM_UP
-    times = [timed_ms(step, 1) for _ in range(3)]
+    times = [timed_ms(step, clock, 1) for _ in range(3)]
     while perf_counter() < end:
-        times.append(timed_ms(step, 1))
+        times.append(timed_ms(step, clock, 1))
     return min(times) / 1e3
 
 
-def timed_ms(step: Step, calls: int) -> float:
+def timed_ms(step: Step, clock: Callable[[], float], calls: int) -> float:
     """Return the mean time of `calls` runs in a row."""
-    start = perf_counter()
+    start = clock()
     for _ in range(calls):
         step()  # blocks until the device is done: the target's duty
-    return 1e3 * (perf_counter() - start) / calls
+    return 1e3 * (clock() - start) / calls

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from time import get_clock_info, perf_counter, thread_time
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.errors import NasError, SpecError
@@ -59,11 +60,30 @@ class Target:
         """
         raise NotImplementedError
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Return the clock, in seconds, that a step is timed with: that on the wall."""
+        return perf_counter
+
     def __str__(self) -> str:
         name = next(name for name, known in TARGETS.items() if known is type(self))
         values = [(f.name, getattr(self, f.name), f.default) for f in fields(self)]
         options = ",".join(f"{key}={value}" for key, value, usual in values if value != usual)
         return f"{name}:{options}" if options else name
+
+
+@dataclass(frozen=True)
+class CpuTarget(Target):
+    """Base of targets whose one thread, if they have one, is the one that calls the step."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Return a clock that stands still while something else has the core, where there is one.
+
+        It needs a single thread, and a system that counts finely (not Windows).
+        """
+        fine = get_clock_info("thread_time").resolution < 1e-6
+        return thread_time if self.threads == 1 and fine else perf_counter
 
 
 class GraphError(NasError, RuntimeError):

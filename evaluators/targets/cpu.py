@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..onnx_graph import INPUT, OUTPUT, to_onnx
-from ..target import TARGETS, GraphError, Target, TargetUnavailable
+from ..target import TARGETS, CpuTarget, GraphError, TargetUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @TARGETS.register("cpu")
 @dataclass(frozen=True)
-class Cpu(Target):
+class Cpu(CpuTarget):
     """ONNX Runtime's CPU provider: float32, graph optimised, one operator after the other."""
 
     @contextmanager

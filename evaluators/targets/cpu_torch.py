@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..onnx_graph import evaluating
-from ..target import TARGETS, Target
+from ..target import TARGETS, CpuTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @TARGETS.register("cpu-torch")
 @dataclass(frozen=True)
-class CpuTorch(Target):
+class CpuTorch(CpuTarget):
     """PyTorch without a compiler: float32, channels-last, inference mode."""
 
     @contextmanager

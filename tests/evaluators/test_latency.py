@@ -58,6 +58,10 @@ def measure(
         def prepare(self, network: nn.Module, example: Tensor) -> Iterator[Callable[[], None]]:
             yield machine.step
 
+        @property
+        def clock(self) -> Callable[[], float]:
+            return lambda: machine.now
+
     monkeypatch.setattr(latency, "perf_counter", lambda: machine.now)
     monkeypatch.setattr(latency, "sleep", machine.sleep)
     monkeypatch.setattr(latency, "measuring", nullcontext)

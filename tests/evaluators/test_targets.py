@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+import time
 
 import pytest
 import torch
@@ -72,6 +73,14 @@ def test_a_prepared_network_runs_and_nothing_else_changes(name: str) -> None:
     assert not torch.is_inference_mode_enabled()
     assert model.training
     assert all(value.equal(before[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="counts a thread's time in sixty-fourths")
+def test_one_thread_has_a_clock_of_its_own() -> None:
+    assert Cpu().clock is time.thread_time
+    assert Target().clock is time.perf_counter
+    if len(cores()) > 1:
+        assert Cpu(threads=2).clock is time.perf_counter
 
 
 def test_a_missing_runtime_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
