@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +51,44 @@ def conv_bn(
     """Return convolution, batch norm and activation; shapes as in `conv`."""
     layers = [conv(c_in, c_out, kernel, stride=stride, groups=groups), nn.BatchNorm2d(c_out)]
     return nn.Sequential(*layers, *([] if act == "none" else [activation(act, c_out)]))
+
+
+class DilatedDepthwise(nn.Conv2d):
+    """A bias-free depthwise 3x3 convolution with taps `dilation` apart, quick to train on CPU."""
+
+    def __init__(self, channels: int, *, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__(
+            channels, channels, 3, stride, dilation, dilation, groups=channels, bias=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, ceil(H/stride), ceil(W/stride))."""
+        slow = self.stride[0] == 1 < self.dilation[0] and x.requires_grad
+        if not slow or torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+            return super().forward(x)
+        y: Tensor = _Dilated.apply(x, self.weight, self.dilation[0])  # type: ignore[no-untyped-call]
+        return y
+
+
+class _Dilated(torch.autograd.Function):
+    """The input's gradient as a convolution: oneDNN's own takes ten times as long when dilated."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.options = 1, dilation, dilation, weight.shape[0]  # stride, padding, dilation, groups
+        return F.conv2d(x, weight, None, *ctx.options)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        grad = grad.to(x.dtype)  # they differ under autocast
+        grad_x = F.conv2d(grad, weight.flip(2, 3).to(x.dtype), None, *ctx.options)
+        if not ctx.needs_input_grad[1]:
+            return grad_x, None, None
+        grad_weight = conv2d_weight(x, weight.shape, grad, *ctx.options)  # type: ignore[no-untyped-call]
+        return grad_x, grad_weight.to(weight.dtype), None
 
 
 def bn_relu(channels: int) -> nn.Sequential:

@@ -187,6 +187,7 @@ class _BilinearShift(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, dy, dx, rows, columns = ctx.saved_tensors
+        grad = grad.to(x.dtype)  # they differ under autocast
         grad_x = grad_dy = grad_dx = None
         if ctx.needs_input_grad[0]:
             grad_x = _unplace(grad, rows, columns, x, ctx.stride)
@@ -212,6 +213,7 @@ class _RoundedShift(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, dy, dx, rows, columns = ctx.saved_tensors
+        grad = grad.to(x.dtype)  # they differ under autocast
         grad_x = _unplace(grad, rows, columns, x) if ctx.needs_input_grad[0] else None
         if not ctx.needs_input_grad[1]:
             return grad_x, None, None

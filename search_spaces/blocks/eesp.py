@@ -29,7 +29,7 @@ from ..cost import (
     squeeze_excite_cost,
 )
 from ..errors import SpecError
-from ..layers import SqueezeExcite, conv, conv_bn
+from ..layers import DilatedDepthwise, SqueezeExcite, conv_bn
 
 
 @BLOCKS.register("eesp")
@@ -106,7 +106,7 @@ class Pyramid(nn.Module):
         n = made // branches
         self.reduce = conv_bn(site.c_in, n, 1, groups=gcd(branches, n), act="prelu")
         self.branches = nn.ModuleList(
-            conv(n, n, 3, stride=site.stride, groups=n, dilation=d) for d in spec.dilations
+            DilatedDepthwise(n, stride=site.stride, dilation=d) for d in spec.dilations
         )
         self.norm = nn.Sequential(nn.BatchNorm2d(made), nn.PReLU(made))
         self.merge = conv_bn(made, made, 1, groups=branches, act="none")

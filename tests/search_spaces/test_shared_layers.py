@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.cost import squeeze_excite_cost
 from search_spaces.layers import (
     Activation,
+    DilatedDepthwise,
     SqueezeExcite,
     activation,
     bn_relu,
@@ -73,6 +75,19 @@ def test_channel_shuffle_follows_the_paper(groups: int) -> None:
         for j in range(size):
             assert torch.equal(y[:, j * groups + i], x[:, i * size + j])
     assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 4])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_dilated_depthwise_is_a_convolution(stride: int, dilation: int) -> None:
+    layer = DilatedDepthwise(3, stride=stride, dilation=dilation).double()
+    x = torch.randn(2, 3, 5, 6, dtype=torch.double, requires_grad=True)
+    inputs = x, layer.weight
+    expected = F.conv2d(x, layer.weight, None, stride, dilation, dilation, 3)
+    grad = torch.randn_like(expected)
+    torch.testing.assert_close(layer(x), expected)
+    ours = torch.autograd.grad(layer(x), inputs, grad)
+    torch.testing.assert_close(ours, torch.autograd.grad(expected, inputs, grad))
 
 
 class Shuffle(nn.Module):

@@ -189,6 +189,16 @@ def test_keeps_channels_last(shift: Shift) -> None:
     assert x.grad.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("shift", [*SHIFTS, SparseShift(20)], ids=lambda s: type(s).__name__)
+def test_trains_under_autocast(shift: Shift) -> None:
+    x = torch.randn(2, 20, 6, 5, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = shift(x)
+    y.backward(torch.randn_like(y))
+    torch.testing.assert_close(y.float(), shift(x), atol=0.05, rtol=0.05)
+    assert all(p.grad is not None for p in [x, *shift.shift_parameters()])
+
+
 @pytest.mark.parametrize("shift_class", [ActiveShift, SparseShift])
 def test_frozen_offsets_get_no_gradient(shift_class: type[Shift]) -> None:
     shift = shift_class(20)
