@@ -78,6 +78,7 @@ def test_commands(bin_: Path, tmp_path: Path, command: str) -> None:
     assert offline(str(bin_ / "nas"), *command.split(), cwd=tmp_path)
 
 
+@pytest.mark.timeout(900)  # about a minute of work, more on a busy machine
 def test_search(bin_: Path, tmp_path: Path) -> None:
     offline(str(bin_ / "nas"), "search", *TINY.split(), "--out", "run", cwd=tmp_path)
     assert list((tmp_path / "run").iterdir())
