@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .target import GraphError
+from .target import GraphError, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,8 +48,10 @@ def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
     network keeps its mode.
 
     Raises:
+        TargetUnavailable: the package onnx is not installed.
         GraphError: an operator that ONNX lacks.
     """
+    runtime("onnx")  # PyTorch reads its own graph with it
     file = io.BytesIO()
     axes = {INPUT: {0: "batch"}, OUTPUT: {0: "batch"}}
     options: dict[str, Any] = {"f": file, "dynamic_axes": axes}  # "f": also a file, says its doc

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from importlib import import_module
 from time import get_clock_info, perf_counter, thread_time
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,18 @@ class CpuTarget(Target):
         """
         fine = get_clock_info("thread_time").resolution < 1e-6
         return thread_time if self.threads == 1 and fine else perf_counter
+
+
+def runtime(module: str) -> Any:
+    """Return the module of a runtime, imported late.
+
+    Raises:
+        TargetUnavailable: it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise TargetUnavailable(f"{error}; install it with: pip install {module}") from error
 
 
 class GraphError(NasError, RuntimeError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..onnx_graph import INPUT, OUTPUT, to_onnx
-from ..target import TARGETS, CpuTarget, GraphError, TargetUnavailable
+from ..target import TARGETS, CpuTarget, GraphError, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,12 +47,7 @@ def session(graph: bytes, threads: int = 1) -> Any:
         TargetUnavailable: ONNX Runtime is not installed.
         GraphError: it refuses the graph.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise TargetUnavailable(
-            f"target cpu needs ONNX Runtime ({error}); install it with: pip install onnxruntime"
-        ) from error
+    onnxruntime = runtime("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from evaluators.onnx_graph import INPUT, Normalised, evaluating, to_onnx
+from evaluators.target import runtime
 from evaluators.targets.cpu import session
 
 from ..exporter import EXPORTERS, ExportError, Model
@@ -29,9 +30,8 @@ class Onnx:
 
     def encode(self, model: Model) -> bytes:
         """See `Exporter.encode`."""
-        import onnx
-
         network = Normalised(model.network, model.mean, model.std)
+        onnx = runtime("onnx")
         graph = onnx.load_from_string(to_onnx(network, model.task.shape))
         about = {
             "digest": model.arch.digest,

@@ -83,10 +83,11 @@ def test_one_thread_has_a_clock_of_its_own() -> None:
         assert Cpu(threads=2).clock is time.perf_counter
 
 
-def test_a_missing_runtime_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+@pytest.mark.parametrize("module", ["onnx", "onnxruntime"])
+def test_a_missing_runtime_is_named(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
     with (
-        pytest.raises(TargetUnavailable, match="pip install onnxruntime"),
+        pytest.raises(TargetUnavailable, match=f"pip install {module}$"),
         Cpu().prepare(network(), EXAMPLE),
     ):
         pass
