@@ -1,6 +1,6 @@
 """Architectures drawn and costed a second, by formula and by fvcore, in the same run on one core.
 
-    python benchmarks/draw_and_cost.py [--seconds 10] [--space small]
+python benchmarks/draw_and_cost.py [--seconds 10] [--space small]
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import random
 import warnings
-from collections.abc import Callable
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import torch
 from fvcore.nn import FlopCountAnalysis, parameter_count
@@ -17,6 +17,9 @@ from fvcore.nn import FlopCountAnalysis, parameter_count
 from search_spaces.arch import Task
 from search_spaces.network import build
 from search_spaces.spaces import SPACES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TASKS = {"small": Task(10, (1, 28, 28)), "mobile": Task(1000, (3, 224, 224))}
 

@@ -1,13 +1,16 @@
-"""The contract of an evaluator: something that says, step by step, what an architecture is worth."""
+"""The contract of an evaluator: what says, step by step, what an architecture is worth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-from search_spaces.arch import Arch, Task
 from search_spaces.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from search_spaces.arch import Arch, Task
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Evaluator(Protocol):
 
     metrics: ClassVar[tuple[Metric, ...]]
 
-    def __call__(self, arch: Arch, task: Task) -> Iterator[Report]: ...
+    def __call__(self, arch: Arch, task: Task) -> Iterator[Report]:
+        """Yield what is known of `arch` on `task`, step by step."""
 
 
 EVALUATORS: Registry[type[Evaluator]] = Registry("evaluator", "evaluators")

@@ -1,4 +1,4 @@
-"""The command line. Nothing heavy is imported before a command needs it, so that `--help` is quick."""
+"""The command line; nothing heavy is imported before a command needs it, for a quick `--help`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -56,28 +56,59 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.
 
 @app.command()
 def search(
-    data: Annotated[str, _option("Data set, folder of class folders, or .npz file.", "Data")] = _DEFAULT.data,
-    data_dir: Annotated[Optional[str], _option("Where a named data set's files are.", "Data")] = None,
+    data: Annotated[
+        str, _option("Data set, folder of class folders, or .npz file.", "Data")
+    ] = _DEFAULT.data,
+    data_dir: Annotated[str | None, _option("Where a named data set's files are.", "Data")] = None,
     download: Annotated[bool, _option("Fetch a named data set if it is missing.", "Data")] = False,
-    image_size: Annotated[Optional[int], _option("Side to which images are brought.", "Data", "PIXELS")] = None,
-    space: Annotated[Optional[str], _option("Preset or space file; default: by image size.", "Search")] = None,
-    target: Annotated[str, _option("Device and runtime, as cpu:threads=2.", "Search")] = _DEFAULT.target,
+    image_size: Annotated[
+        int | None, _option("Side to which images are brought.", "Data", "PIXELS")
+    ] = None,
+    space: Annotated[
+        str | None, _option("Preset or space file; default: by image size.", "Search")
+    ] = None,
+    target: Annotated[
+        str, _option("Device and runtime, as cpu:threads=2.", "Search")
+    ] = _DEFAULT.target,
     sampler: Annotated[str, _option("Who proposes candidates.", "Search")] = _DEFAULT.sampler,
-    budget_params: Annotated[Optional[int], _budget(units.parse_count, "3.6M", "Most parameters.")] = None,
-    budget_macs: Annotated[Optional[int], _budget(units.parse_count, "300M", "Most multiply-adds.")] = None,
-    budget_latency: Annotated[Optional[float], _budget(units.parse_ms, "5ms", "Longest latency.")] = None,
-    budget_size: Annotated[Optional[int], _budget(units.parse_bytes, "4MB", "Most bytes of weights.")] = None,
-    trials: Annotated[Optional[int], _option("Most candidates; without it, until the time is up.", "Search")] = None,
+    budget_params: Annotated[
+        int | None, _budget(units.parse_count, "3.6M", "Most parameters.")
+    ] = None,
+    budget_macs: Annotated[
+        int | None, _budget(units.parse_count, "300M", "Most multiply-adds.")
+    ] = None,
+    budget_latency: Annotated[
+        float | None, _budget(units.parse_ms, "5ms", "Longest latency.")
+    ] = None,
+    budget_size: Annotated[
+        int | None, _budget(units.parse_bytes, "4MB", "Most bytes of weights.")
+    ] = None,
+    trials: Annotated[
+        int | None, _option("Most candidates; without it, until the time is up.", "Search")
+    ] = None,
     timeout: Annotated[
-        Optional[float],
-        _option("Time for the whole run; default 10m, or none with --trials.", "Search", "10m", parser=_quantity(units.parse_seconds)),
+        float | None,
+        _option(
+            "Time for the whole run; default 10m, or none with --trials.",
+            "Search",
+            "10m",
+            parser=_quantity(units.parse_seconds),
+        ),
     ] = None,
     epochs: Annotated[int, _option("Most epochs of a candidate.", "Search")] = _DEFAULT.epochs,
-    finalists: Annotated[int, _option("Architectures trained to the end and exported.", "Search")] = _DEFAULT.finalists,
-    final_epochs: Annotated[int, _option("Most epochs of a finalist.", "Search")] = _DEFAULT.final_epochs,
-    workers: Annotated[Optional[int], _option("Trainings side by side; default: one a core.", "Search")] = None,
+    finalists: Annotated[
+        int, _option("Architectures trained to the end and exported.", "Search")
+    ] = _DEFAULT.finalists,
+    final_epochs: Annotated[
+        int, _option("Most epochs of a finalist.", "Search")
+    ] = _DEFAULT.final_epochs,
+    workers: Annotated[
+        int | None, _option("Trainings side by side; default: one a core.", "Search")
+    ] = None,
     seed: Annotated[int, _option("What all randomness derives from.", "Search")] = _DEFAULT.seed,
-    out: Annotated[Optional[Path], _option("The run folder; default: runs/TIME.", "Output", "DIR")] = None,
+    out: Annotated[
+        Path | None, _option("The run folder; default: runs/TIME.", "Output", "DIR")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Search for networks, train the best, export them as model files."""
@@ -105,8 +136,12 @@ def resume(
 
 @app.command()
 def show(
-    arch: Annotated[str, typer.Argument(metavar="ARCH", help="arch.json, its folder, or one line of text.")],
-    image: Annotated[str, typer.Option("--input", metavar="CxHxW", help="Shape of the images.")] = "3x224x224",
+    arch: Annotated[
+        str, typer.Argument(metavar="ARCH", help="arch.json, its folder, or one line of text.")
+    ],
+    image: Annotated[
+        str, typer.Option("--input", metavar="CxHxW", help="Shape of the images.")
+    ] = "3x224x224",
     classes: Annotated[int, typer.Option(help="Number of classes.")] = 1000,
     as_json: Json = False,
 ) -> None:
@@ -122,7 +157,9 @@ def show(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(metavar="blocks|spaces|targets|samplers|data", help="What to list.")],
+    what: Annotated[
+        str, typer.Argument(metavar="blocks|spaces|targets|samplers|data", help="What to list.")
+    ],
     as_json: Json = False,
 ) -> None:
     """List what can be named: blocks, spaces, targets, samplers or data."""

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from evaluators.data import DataSpec, load
 from evaluators.evaluator import Report
 from evaluators.predict import evaluate
-from evaluators.recipe import Recipe
 from evaluators.training import train_until_settled
-from search_spaces.arch import Arch, Task
 from search_spaces.network import build
 
 from .exporter import export
 from .pareto import hypervolume, non_dominated, wilson
 from .runs import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+    from evaluators.recipe import Recipe
+    from search_spaces.arch import Arch, Task
 
 METRICS_FILE = "metrics.json"
 _PATIENCE = 4  # epochs without a better validation accuracy after which it counts as settled
@@ -73,8 +77,10 @@ def finished(models: Path, digest: str) -> Mapping[str, Any] | None:
 
 
 def choose_finalists(trials: pd.DataFrame, count: int) -> list[str]:
-    """Return digests from the front of accuracy and latency: the most accurate, then those that add
-    most hypervolume, `count` at most.
+    """Return digests of the most accurate candidate and of those that widen the front most.
+
+    They come from the front of accuracy and latency, at most `count`, each the one that adds most
+    hypervolume to those before it.
     """
     done = trials[trials["state"].isin(["complete", "stopped"])].reset_index(drop=True)
     if done.empty:

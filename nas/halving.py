@@ -8,12 +8,14 @@ because Optuna prunes no study with more than one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from .pareto import ranks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Goals = tuple[Literal["min", "max"], ...]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,8 @@ from .progress import Progress
 from .units import format_count, format_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from .search import Result
 
 _MARKS = {"complete": "[green]✓[/]", "stopped": "[dim]·[/]", "infeasible": "[yellow]↷[/]"}

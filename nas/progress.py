@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Progress:
@@ -22,3 +25,6 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Something a user would like to know."""
+
+
+SILENT = Progress()

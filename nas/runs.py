@@ -9,13 +9,14 @@ import subprocess
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from search_spaces.errors import NasError
 
-from .config import SearchConfig
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .config import SearchConfig
 
 SCHEMA = 1
 _PACKAGES = ("torch", "optuna", "onnxruntime", "numpy", "pandas")
@@ -38,7 +39,9 @@ def create_run(config: SearchConfig, out: Path | None) -> Path:
         (path / "models").mkdir(parents=True)
         write_text(path / "run.json", json.dumps(_header(config), indent=2))
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}; choose another --out") from None
+        raise RunError(
+            f"{path} cannot be written: {error.strerror}; choose another --out"
+        ) from None
     return path
 
 
@@ -95,7 +98,9 @@ def _header(config: SearchConfig) -> dict[str, Any]:
         "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
         "machine": {
             "cpu": _cpu_name(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "cores": len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count(),
             "memory_bytes": _memory_bytes(),
             "os": platform.platform(),
         },

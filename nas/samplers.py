@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from search_spaces.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -16,8 +19,8 @@ class SamplerSpec:
 
     Attributes:
         make: seed -> sampler.
-        flat: ask for all genes at once and ignore the dormant ones. Relative samplers see only the genes
-            that all trials have in common, which would be few; independent ones are asked along the draw.
+        flat: ask for all genes at once and ignore the dormant ones. Relative samplers see only the
+            genes that all trials share, which would be few; the others are asked along the draw.
         summary: one line for `nas list samplers`.
     """
 
@@ -41,6 +44,8 @@ def _random(seed: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-SAMPLERS.register("nsga2")(SamplerSpec(_nsga2, True, "Deb et al. 2002, genetic, non-dominated sorting"))
-SAMPLERS.register("tpe")(SamplerSpec(_tpe, False, "Bergstra et al. 2011, tree-structured Parzen estimator"))
+SAMPLERS.register("nsga2")(
+    SamplerSpec(_nsga2, True, "genetic, non-dominated sorting: Deb et al. 2002")
+)
+SAMPLERS.register("tpe")(SamplerSpec(_tpe, False, "Parzen estimators: Bergstra et al. 2011"))
 SAMPLERS.register("random")(SamplerSpec(_random, False, "each gene uniform"))

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from evaluators.accuracy import Accuracy
 from evaluators.cores import cores
 from evaluators.data import DataSpec, load
-from evaluators.evaluator import Report
 from evaluators.latency import Latency
 from evaluators.recipe import Recipe
 from evaluators.target import parse_target
 from search_spaces.arch import Arch, Task
 from search_spaces.budget import Budget, narrowest
 from search_spaces.errors import BudgetError, CandidateError
-from search_spaces.space import Space
 from search_spaces.spaces import find_space, space_for
 
 from .config import SearchConfig
@@ -30,11 +26,18 @@ from .executors.local import Job, LocalExecutor
 from .finalists import Finish, choose_finalists, finished, plan
 from .halving import Halving
 from .pareto import non_dominated, recommend
-from .progress import Progress
+from .progress import SILENT, Progress
 from .report import write_report
 from .runs import create_run, read_run, update_run, write_table
 from .samplers import SAMPLERS
 from .study import Candidate, Study
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from evaluators.evaluator import Report
+    from search_spaces.space import Space
 
 OBJECTIVES = (Accuracy.metrics[0], Latency.metrics[0])
 GOALS = tuple(metric.goal for metric in OBJECTIVES)
@@ -61,9 +64,7 @@ class Result:
     status: str
 
 
-def search(
-    config: SearchConfig, out: Path | None = None, progress: Progress = Progress()
-) -> Result:
+def search(config: SearchConfig, out: Path | None = None, progress: Progress = SILENT) -> Result:
     """Search as `config` says, in a new run folder.
 
     Args:
@@ -78,7 +79,7 @@ def search(
     return _Run(setup, create_run(config, out), progress).go()
 
 
-def resume(directory: Path, progress: Progress = Progress()) -> Result:
+def resume(directory: Path, progress: Progress = SILENT) -> Result:
     """Go on with an interrupted or killed run; one that is complete is only reported again.
 
     Raises:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from search_spaces.arch import Arch, Part, Task
@@ -18,6 +16,11 @@ from search_spaces.spaces import SPACES
 from search_spaces.text import call_to_text
 
 from .units import format_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
 
 Row = dict[str, Any]
 
@@ -152,7 +155,11 @@ def _targets() -> list[Row]:
     from evaluators.target import TARGETS
 
     return [
-        {"name": name, "what": (inspect.getdoc(target) or "").split("\n")[0], "default": str(target())}
+        {
+            "name": name,
+            "what": (inspect.getdoc(target) or "").split("\n")[0],
+            "default": str(target()),
+        }
         for name, target in TARGETS.items()
     ]
 

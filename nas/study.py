@@ -1,30 +1,33 @@
 """Ask and tell: Optuna's samplers think in memory, an Optuna database keeps what is finished.
 
-Asking and telling in memory keeps a proposal fast (a database commits once a gene); a finished trial
-is written in one transaction. A process that is killed thus leaves nothing half-done behind.
+Asking and telling in memory keeps a proposal fast (a database commits once a gene); a finished
+trial is written in one transaction. A process that is killed leaves nothing half-done behind.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import optuna
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from evaluators.evaluator import Metric
 from search_spaces.arch import Arch, Task
-from search_spaces.budget import Budget, fit
+from search_spaces.budget import NO_LIMIT, Budget, fit
 from search_spaces.cost import Cost
 from search_spaces.errors import BudgetError
-from search_spaces.space import Gene, Space
 
 from .samplers import SAMPLERS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from evaluators.evaluator import Metric
+    from search_spaces.space import Gene, Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # progress is ours to show
 STUDY = "nas"  # the name of the study in its database
@@ -69,7 +72,7 @@ class Study:
         objectives: tuple[Metric, ...],
         *,
         sampler: str = "nsga2",
-        budget: Budget = Budget(),
+        budget: Budget = NO_LIMIT,
         storage: str | None = None,
         seed: int = 0,
     ) -> None:
@@ -150,7 +153,9 @@ class Study:
 
     def frame(self) -> pd.DataFrame:
         """Return a row for each finished candidate, in the order in which they were asked."""
-        rows = [_row(t) for t in self._brain.get_trials(deepcopy=False) if "outcome" in t.user_attrs]
+        rows = [
+            _row(t) for t in self._brain.get_trials(deepcopy=False) if "outcome" in t.user_attrs
+        ]
         columns = ["number", "state", "digest", "arch", *Cost.__dataclass_fields__, "size_bytes"]
         columns += [m.name for m in self.objectives] + ["reason"]
         frame = pd.DataFrame(rows)

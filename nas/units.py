@@ -7,9 +7,17 @@ import re
 from search_spaces.errors import NasError
 
 _COUNTS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
-_BYTES = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_BYTES: dict[str, float] = {
+    "B": 1,
+    "KB": 1e3,
+    "MB": 1e6,
+    "GB": 1e9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
 _MILLISECONDS = {"US": 1e-3, "MS": 1, "S": 1e3}
-_SECONDS = {"": 1, "S": 1, "M": 60, "MIN": 60, "H": 3600}
+_SECONDS: dict[str, float] = {"": 1, "S": 1, "M": 60, "MIN": 60, "H": 3600}
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z]*)")
 
 

@@ -44,6 +44,9 @@ class Budget:
         return next(self.broken(cost), None) is None
 
 
+NO_LIMIT = Budget()
+
+
 def fit(arch: Arch, budget: Budget, task: Task) -> Arch:
     """Return `arch`, or if it is over `budget`, its widest version within it.
 

@@ -1,24 +1,27 @@
 """A search space as data, and the one walk through it.
 
-`Space.draw(choose)` is the only traversal: every algorithm is a function `choose(gene, choices) -> choice`.
-Sampling, decoding, mutation, crossover and enumeration are such functions, and so are the samplers
-in `nas`. A gene with a single choice is never asked for.
+`Space.draw(choose)` is the only traversal: every algorithm is a function
+`choose(gene, choices) -> choice`. Sampling, decoding, mutation, crossover and enumeration are such
+functions, and so are the samplers in `nas`. A gene with a single choice is never asked for.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from math import prod
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .arch import Arch, Stage
 from .block import Block, Menu, Value, kind_of
 from .errors import SpecError
-from .heads import Head
-from .stems import Stem
+
+if TYPE_CHECKING:
+    import random
+
+    from .heads import Head
+    from .stems import Stem
 
 Choose = Callable[[str, tuple[Any, ...]], Any]
 Genes = dict[str, Value]
@@ -109,7 +112,8 @@ class Space:
             drawn_width, blocks = pick(width), []
             for slot in slots[: pick(depth)]:
                 block, names, genes = slot.knobs[pick(slot.kind)]
-                blocks.append(_block(block, names, tuple([pick(gene) for gene in genes])))
+                values = tuple([pick(gene) for gene in genes])
+                blocks.append(_block(block, names, values))  # type: ignore[arg-type]  # it hashes
             drawn.append(Stage(drawn_width, stage.stride, tuple(blocks)))
         return Arch(drawn_stem, tuple(drawn), _head(self.head, pick(head_width)))
 
@@ -121,17 +125,17 @@ class Space:
         """Return the active genes of `arch`: `decode` gives it back.
 
         Raises:
-            SpecError: `arch` does not lie in this space; the message names the first gene that differs.
+            SpecError: `arch` is not of this space; the message names the first gene that differs.
         """
         values = _values(arch)
         active: Genes = {}
 
         def recall(name: str, choices: tuple[Any, ...]) -> Any:
-            value = values.get(name)
-            if value not in choices:
-                raise SpecError(f"{self.name}: gene {name!r} takes {choices}, but got {value!r}")
-            active[name] = value
-            return value
+            if values.get(name) not in choices:
+                got = values.get(name)
+                raise SpecError(f"{self.name}: gene {name!r} takes {choices}, but got {got!r}")
+            active[name] = values[name]
+            return active[name]
 
         if self.draw(recall) != arch:
             raise SpecError(f"{self.name}: the architecture's fixed parts differ: {arch}")
@@ -172,7 +176,7 @@ class Space:
         return self.draw(replay)
 
     def crossover(self, first: Arch, second: Arch, rng: random.Random) -> Arch:
-        """Return a child whose genes come from either parent, drawn afresh where neither has one."""
+        """Return a child with genes of either parent, drawn afresh where neither has one."""
         parents = self.encode(first), self.encode(second)
 
         def inherit(name: str, choices: tuple[Any, ...]) -> Any:
@@ -269,8 +273,8 @@ def _values(arch: Arch) -> Genes:
 
 
 def _stage_size(stage: StageSpace) -> int:
-    block = sum(prod(len(choices) for _, choices in menu.knobs) for menu in stage.blocks)
-    return len(stage.width) * sum(block**depth for depth in stage.depth)
+    block: int = sum(prod(len(choices) for _, choices in menu.knobs) for menu in stage.blocks)
+    return len(stage.width) * sum(int(block**depth) for depth in stage.depth)
 
 
 @cache

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from .block import Menu, Value
 from .codec import block_named, check_keys, from_plain, to_plain
 from .errors import SpecError, UnknownName
 from .heads import Head
 from .registry import Registry
 from .space import Space, StageSpace
 from .stems import Stem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .block import Menu, Value
 
 SCHEMA = 1
 SPACES: Registry[Space] = Registry("space", "search_spaces.presets")

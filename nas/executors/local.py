@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import signal
 import traceback
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from evaluators.evaluator import Report
 from search_spaces.errors import CandidateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from multiprocessing.process import BaseProcess
 
 
 class Work(Protocol):
     """A picklable evaluation: calling it yields reports."""
 
-    def __call__(self) -> Iterator[Report]: ...
+    def __call__(self) -> Iterator[Report]:
+        """Yield reports."""
 
 
 J = TypeVar("J")

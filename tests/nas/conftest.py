@@ -28,12 +28,13 @@ SPACE = {
 
 
 def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return noisy 16x16 images (count, 16, 16), uint8, and which of three ways they are striped."""
+    """Return noisy images (count, 16, 16), uint8, and which of three ways they are striped."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:16, :16]
     labels = rng.integers(0, 3, count)
     phases = np.stack([rows, columns, rows + columns])[labels] + rng.integers(0, 4, (count, 1, 1))
-    images = 128 + 60 * np.sign(np.sin(phases * np.pi / 2 + 0.1)) + rng.normal(0, 25, phases.shape)
+    waves = np.sign(np.sin(phases * np.pi / 2 + 0.1))
+    images = 128 + 60 * waves + rng.normal(0, 25, phases.shape)
     return images.clip(0, 255).astype(np.uint8), labels
 
 

@@ -55,7 +55,11 @@ class TestRunFolder:
     def test_front_is_within_the_budget_and_tested(self, result):
         front = result.pareto
         assert front["params"].max() <= 1500
-        assert front["test_accuracy"].between(front["test_accuracy_low"], front["test_accuracy_high"]).all()
+        assert (
+            front["test_accuracy"]
+            .between(front["test_accuracy_low"], front["test_accuracy_high"])
+            .all()
+        )
         assert (front["latency_low_ms"] <= front["latency_ms"]).all()
         assert front["recommended"].sum() == 1
         assert result.recommended in set(front["digest"])
@@ -170,7 +174,9 @@ class TestRefusals:
 
     def test_an_existing_run_is_not_overwritten(self, config, result):
         before = (result.directory / "run.json").read_bytes()
-        with pytest.raises(OSError, match="exists; choose another --out, or go on with: nas resume"):
+        with pytest.raises(
+            OSError, match="exists; choose another --out, or go on with: nas resume"
+        ):
             nas.search(config, result.directory)
         assert (result.directory / "run.json").read_bytes() == before
 

@@ -73,7 +73,7 @@ class TestStudy:
         assert second.frame()["number"].tolist() == list(range(10))
 
     def test_unfit_budgets_are_refused(self):
-        with pytest.raises(BudgetError, match="`params` .=10. is below"):
+        with pytest.raises(BudgetError, match=r"`params` \(=10\) is below"):
             Study(SMALL, TASK, OBJECTIVES, budget=Budget(params=10)).ask()
 
 

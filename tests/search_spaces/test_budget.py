@@ -54,7 +54,7 @@ class TestFit:
         narrowed = narrow(arch, 0.5)
         assert all(width % GRID == 0 for width in widths(narrowed))
         assert [s.blocks for s in narrowed.stages] == [s.blocks for s in arch.stages]
-        assert all(new <= old for new, old in zip(widths(narrowed), widths(arch)))
+        assert all(new <= old for new, old in zip(widths(narrowed), widths(arch), strict=True))
 
     def test_several_limits_hold_at_once(self):
         arch = SMALL.sample(random.Random(0))
@@ -82,7 +82,5 @@ def test_narrowest_is_below_every_sample_and_reached(name):
     shallow = replace(
         SMALL, stages=tuple(replace(s, depth=s.depth[:1]) for s in SMALL.stages), head_width=(0,)
     )
-    reached = min(
-        getattr(narrow(shallow.sample(rng), 0.0).cost(TASK), name) for _ in range(20_000)
-    )
+    reached = min(getattr(narrow(shallow.sample(rng), 0.0).cost(TASK), name) for _ in range(20_000))
     assert reached <= 1.05 * least

@@ -48,7 +48,7 @@ class TestDraw:
         assert all(value in choices[name] for name, value in SMALL.encode(arch).items())
 
     def test_a_missing_gene_is_named(self):
-        with pytest.raises(SpecError, match="gene 'stem.width' is missing"):
+        with pytest.raises(SpecError, match=r"gene 'stem\.width' is missing"):
             SMALL.decode({})
 
     @given(archs(SMALL))

@@ -69,5 +69,5 @@ def test_faults_of_a_file_carry_its_name(tmp_path):
 def test_unknown_names_are_refused():
     with pytest.raises(UnknownName, match="unknown space 'smal'; did you mean 'small'"):
         find_space("smal")
-    with pytest.raises(UnknownName, match="space file 'no.yaml' does not exist"):
+    with pytest.raises(UnknownName, match=r"space file 'no\.yaml' does not exist"):
         find_space("no.yaml")
