@@ -37,7 +37,7 @@ class Recipe:
         SpecError: a value is out of its range.
     """
 
-    epochs: int = 16
+    epochs: int = 8
     batch: int = 64
     lr: float = 0.3
     momentum: float = 0.9
@@ -45,7 +45,7 @@ class Recipe:
     warmup: float = 0.1
     label_smoothing: float = 0.1
     ema_decay: float = 0.995
-    crop: int = 2
+    crop: int = 1
     flip: bool = True
     erase: float = 0.0
     clip: float = 0.0
