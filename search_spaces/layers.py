@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -121,8 +122,11 @@ def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     Source: ShuffleNetV2, arXiv:1807.11164, section 3. (B, C, H, W) -> (B, C, H, W).
     """
     b, c, h, w = x.shape
-    if torch.onnx.is_in_onnx_export():  # the form that runtimes know
-        return x.view(b, groups, c // groups, h, w).transpose(1, 2).reshape(b, c, h, w)
+    if torch.onnx.is_in_onnx_export():  # the form that runtimes know, sizes as constants
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+            c, h, w = int(c), int(h), int(w)
+        return x.reshape(-1, groups, c // groups, h, w).transpose(1, 2).reshape(-1, c, h, w)
     last = x.permute(0, 2, 3, 1).reshape(b, h, w, groups, c // groups)
     last = last.transpose(3, 4).reshape(b, h, w, c)  # the only copy
     return last.permute(0, 3, 1, 2)  # (B, C, H, W), still channels-last

@@ -18,7 +18,7 @@ from search_spaces.layers import (
     conv,
     conv_bn,
 )
-from search_spaces.testing import count_macs, run_onnx
+from search_spaces.testing import count_macs, export_onnx, run_onnx
 
 
 def channels_last(*shape: int) -> Tensor:
@@ -97,8 +97,16 @@ class Shuffle(nn.Module):
 
 @pytest.mark.export
 def test_channel_shuffle_exports() -> None:
+    import onnx
+
     x = channels_last(2, 6, 3, 4)
     torch.testing.assert_close(run_onnx(Shuffle(), x), channel_shuffle(x, 2))
+    nodes = onnx.load_from_string(export_onnx(Shuffle(), x)).graph.node
+    assert [n.op_type for n in nodes if n.op_type != "Constant"] == [
+        "Reshape",
+        "Transpose",
+        "Reshape",
+    ]
 
 
 @pytest.mark.parametrize("channels", [2, 24])

@@ -3,9 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from search_spaces.arch import Arch, Stage
 from search_spaces.block import Site
 from search_spaces.blocks.shufflev2 import ShuffleV2
 from search_spaces.errors import SpecError
+from search_spaces.heads import Head
+from search_spaces.stems import Stem
 from search_spaces.testing import BlockContract
 
 
@@ -35,6 +38,12 @@ class TestShuffleV2(BlockContract):
         x = torch.randn(2, 8, 5, 5)
         y = ShuffleV2().build(Site(8, 8))(x)
         assert torch.equal(y[:, ::2], x[:, :4])
+
+    def test_the_layout_is_written_down(self) -> None:
+        stage = Stage(16, 2, (ShuffleV2(layout="published"),))
+        arch = Arch(Stem(8), (stage,), Head())
+        assert "shufflev2(layout=published)" in str(arch)
+        assert Arch.from_text(str(arch)) == Arch.from_json(arch.to_json()) == arch
 
     def test_an_unknown_layout_is_refused(self) -> None:
         with pytest.raises(SpecError, match=r"`layout` \(='x'\) must be one of: equal, published"):
