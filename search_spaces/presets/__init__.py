@@ -1,1 +1,1 @@
-"""Named spaces, one a file."""
+"""Named spaces and published networks, a space or a family a file."""

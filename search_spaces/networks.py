@@ -1,0 +1,60 @@
+"""Published networks as plain architectures, with the figures that were published for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .arch import Arch, Task
+from .registry import Registry
+
+IMAGENET = Task(classes=1000, shape=(3, 224, 224))
+CIFAR10 = Task(classes=10, shape=(3, 32, 32))
+
+
+class Figure(NamedTuple):
+    """A published number and who says so: "paper", "code" (the authors'), or somebody else."""
+
+    value: float
+    by: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """A network of the literature.
+
+    Attributes:
+        arch: the network.
+        source: the paper.
+        params: learned numbers; published numbers are rounded or truncated as they were printed.
+        macs: multiply-adds, which most papers call FLOPs.
+        top1: share of `task`'s test images in percent whose first guess is right.
+        top5: the same for the first five guesses.
+        departures: what differs from the publication, and why its figures may; one line.
+        task: the images and classes of the publication.
+    """
+
+    arch: Arch
+    source: str
+    params: Figure | None = None
+    macs: Figure | None = None
+    top1: Figure | None = None
+    top5: Figure | None = None
+    departures: str = ""
+    task: Task = IMAGENET
+
+
+def quoted(
+    by: str,
+    params: float | None = None,
+    macs: float | None = None,
+    top1: float | None = None,
+    top5: float | None = None,
+) -> tuple[Figure | None, Figure | None, Figure | None, Figure | None]:
+    """Return the four figures of a network, all from one source."""
+    values = (params, macs, top1, top5)
+    first, second, third, last = (None if v is None else Figure(v, by) for v in values)
+    return first, second, third, last
+
+
+NETWORKS: Registry[Published] = Registry("network", "search_spaces.presets")
