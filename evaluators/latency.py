@@ -56,7 +56,7 @@ class Latency:
     Args:
         target: a device and its runtime, as `parse_target` reads it.
         tolerance: measuring ends when low and high differ by less than this share.
-        seconds: measuring ends after this time; if the rounds still differ, a warning is logged.
+        seconds: measuring ends after this time; if the rounds still differ, that is logged.
     """
 
     target: str = "cpu"
@@ -81,16 +81,15 @@ class Latency:
         """
         target, channels = parse_target(self.target), task.shape[0]
         example = torch.rand(target.batch, *task.shape, generator=torch.Generator().manual_seed(0))
+        network = Normalised(build(arch, task), [0.5] * channels, [0.25] * channels)
         try:
-            with measuring():
-                network = Normalised(build(arch, task), [0.5] * channels, [0.25] * channels)
-                with target.prepare(network, example) as step:
-                    rounds, runs = self._sample(step, target)
+            with target.prepare(network, example) as step, measuring():
+                rounds, runs = self._sample(step, target)
         except GraphError as error:
             raise CandidateError(f"{arch.digest}: {target}: {error}") from error
         low, high = rounds[0], rounds[-1]
         if high - low > self.tolerance * low:
-            log.warning("%s: latency from %.3g to %.3g ms: a noisy machine", arch.digest, low, high)
+            log.info("%s: latency from %.3g to %.3g ms: a noisy machine", arch.digest, low, high)
         metrics = {
             "latency_ms": median(rounds),
             "latency_spread_ms": (high - low) / 2,

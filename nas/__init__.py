@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import SearchConfig as SearchConfig
-    from .search import Result as Result
-    from .search import resume as resume
-    from .search import search as search
+    from .searching import Result as Result
+    from .searching import resume as resume
+    from .searching import search as search
     from .study import Candidate as Candidate
     from .study import Study as Study
 
 _HOMES = {
     "Candidate": "study",
-    "Result": "search",
+    "Result": "searching",
     "SearchConfig": "config",
     "Study": "study",
-    "resume": "search",
-    "search": "search",
+    "resume": "searching",
+    "search": "searching",
 }
 __all__ = ["Candidate", "Result", "SearchConfig", "Study", "resume", "search"]
 

@@ -18,7 +18,7 @@ from .config import SearchConfig
 
 if TYPE_CHECKING:
     from .progress import Progress
-    from .search import Result
+    from .searching import Result
 
 app = typer.Typer(
     help="Find small, fast, accurate image networks for the device you have.",
@@ -118,7 +118,7 @@ def search(
         options["timeout"] = _DEFAULT.timeout if trials is None else None
     config = SearchConfig(**options)
 
-    from .search import search as run
+    from .searching import search as run
 
     _show_result(lambda progress: run(config, out, progress), as_json)
 
@@ -129,7 +129,7 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with an interrupted or killed search."""
-    from .search import resume as run
+    from .searching import resume as run
 
     _show_result(lambda progress: run(directory, progress), as_json)
 
@@ -137,18 +137,32 @@ def resume(
 @app.command()
 def show(
     arch: Annotated[
-        str, typer.Argument(metavar="ARCH", help="arch.json, its folder, or one line of text.")
+        str,
+        typer.Argument(
+            metavar="ARCH",
+            help="A published network, arch.json, its folder, or one line of text.",
+        ),
     ],
     image: Annotated[
-        str, typer.Option("--input", metavar="CxHxW", help="Shape of the images.")
-    ] = "3x224x224",
-    classes: Annotated[int, typer.Option(help="Number of classes.")] = 1000,
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="CxHxW",
+            help="Shape of the images; default: as published, or 3x224x224.",
+        ),
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(help="Number of classes; default: as published, or 1000.")
+    ] = None,
+    fvcore: Annotated[
+        bool, typer.Option("--fvcore/--no-fvcore", help="Have fvcore count the MACs, too.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Print an architecture's layers with their shapes, parameters and MACs."""
     from .show import describe, print_layers
 
-    description = describe(arch, image, classes)
+    description = describe(arch, image, classes, fvcore)
     if as_json:
         print(json.dumps(description, indent=2))
     else:
@@ -158,11 +172,14 @@ def show(
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(metavar="blocks|spaces|targets|samplers|data", help="What to list.")
+        str,
+        typer.Argument(
+            metavar="blocks|spaces|networks|targets|samplers|data", help="What to list."
+        ),
     ],
     as_json: Json = False,
 ) -> None:
-    """List what can be named: blocks, spaces, targets, samplers or data."""
+    """List what can be named: blocks, spaces, networks, targets, samplers or data."""
     from .show import LISTS, print_list
 
     if what not in LISTS:

@@ -18,7 +18,7 @@ from .units import format_count, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .search import Result
+    from .searching import Result
 
 _MARKS = {"complete": "[green]✓[/]", "stopped": "[dim]·[/]", "infeasible": "[yellow]↷[/]"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from search_spaces.arch import Arch, Part, Task
 from search_spaces.block import BLOCKS, Block, kind_of
 from search_spaces.errors import SpecError
+from search_spaces.networks import IMAGENET, NETWORKS, Figure, Published
 from search_spaces.spaces import SPACES
 from search_spaces.text import call_to_text
 
@@ -25,40 +27,52 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def describe(arch: str, image: str, classes: int) -> Row:
+def describe(
+    arch: str, image: str | None = None, classes: int | None = None, fvcore: bool = False
+) -> Row:
     """Return an architecture's figures and layers as plain values.
 
     Args:
-        arch: a folder with `arch.json`, such a file, or the one-line form.
-        image: shape of the input as "3x224x224".
-        classes: number of classes.
+        arch: a published network's name, or what else `read_arch` takes.
+        image: shape of the input as "3x224x224"; default: the publication's, or that.
+        classes: number of classes; default: the publication's, or 1000.
+        fvcore: whether to build the network and to have fvcore count its MACs, too.
 
     Raises:
         SpecError: no such file, no architecture, or no shape.
     """
-    found, task = read_arch(arch), Task(classes, parse_shape(image))
+    found = read_arch(arch)
+    usual = NETWORKS[arch].task if arch in NETWORKS else IMAGENET
+    shape = parse_shape(image) if image else usual.shape
+    task = Task(usual.classes if classes is None else classes, shape)
     cost = found.cost(task)
-    return {
+    layers = [_layer(part) for part in found.parts(task)]
+    if fvcore:
+        _count_again(layers, found, task)
+    about = {"published": _published(NETWORKS[arch])} if arch in NETWORKS else {}
+    return about | {
         "digest": found.digest,
         "arch": str(found),
         "input": list(task.shape),
-        "classes": classes,
+        "classes": task.classes,
         "params": cost.params,
         "macs": cost.macs,
         "size_bytes": cost.size_bytes,
         "memory_access": cost.memory_access,
         "peak_activations": cost.peak_activations,
-        "layers": [_layer(part) for part in found.parts(task)],
+        "layers": layers,
     }
 
 
 def read_arch(text: str) -> Arch:
-    """Return the architecture in a file, in a model's folder, or written as one line.
+    """Return a published network, or the architecture in one line, a file, or a model's folder.
 
     Raises:
         SpecError: none of these.
     """
     path = Path(text)
+    if text in NETWORKS:
+        return NETWORKS[text].arch
     if "|" in text:
         return Arch.from_text(text)
     if path.is_dir():
@@ -66,8 +80,11 @@ def read_arch(text: str) -> Arch:
     try:
         return Arch.from_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
+        nearest = get_close_matches(text, NETWORKS, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else error
         raise SpecError(
-            f"{text!r} is neither an architecture in one line nor a readable file: {error}"
+            f"{text!r} is neither an architecture in one line nor a readable file nor one of "
+            f"`nas list networks`: {hint}"
         ) from None
 
 
@@ -89,14 +106,16 @@ def print_layers(description: Row, console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, title=f"{description['digest']}", title_justify="left")
     for column in ("part", "block", "input", "output"):
         table.add_column(column)
-    for column in ("params", "MACs"):
-        table.add_column(column, justify="right")
+    headings = {"params": "params", "macs": "MACs", "macs_fvcore": "fvcore's MACs"}
+    counted = [name for name in headings if name in description["layers"][0]]
+    for name in counted:
+        table.add_column(headings[name], justify="right")
     for layer in description["layers"]:
         shapes = ["x".join(map(str, layer[end])) for end in ("input", "output")]
-        counts = [f"{layer[name]:,}" for name in ("params", "macs")]
+        counts = [f"{layer[name]:,}" for name in counted]
         table.add_row(layer["name"], layer["block"], *shapes, *counts)
     table.add_section()
-    total = [f"{description[name]:,}" for name in ("params", "macs")]
+    total = [f"{sum(layer[name] for layer in description['layers']):,}" for name in counted]
     table.add_row("total", "", "", "", *total, style="bold")
     console.print(table)
     console.print(
@@ -105,6 +124,35 @@ def print_layers(description: Row, console: Console) -> None:
         f"{format_count(description['memory_access'])} elements moved",
         style="dim",
     )
+    if "published" in description:
+        _print_published(description["published"], console)
+
+
+def _print_published(published: Row, console: Console) -> None:
+    units = {"params": "parameters", "macs": "MACs", "top1": "% top-1", "top5": "% top-5"}
+    known = []
+    for name, unit in units.items():
+        if figure := published[name]:
+            form = str if unit.startswith("%") else format_count
+            known.append(f"{form(figure['value'])} {unit} ({figure['by']})")
+    console.print(f"Published by {published['source']}: {', '.join(known) or 'no figures known'}.")
+    if published["departures"]:
+        console.print(published["departures"])
+
+
+def _published(network: Published) -> Row:
+    """Return what was published of `network`, its architecture left out."""
+    row = {k: v._asdict() if isinstance(v, Figure) else v for k, v in vars(network).items()}
+    return {k: v for k, v in row.items() if k not in ("arch", "task")}
+
+
+def _count_again(layers: list[Row], arch: Arch, task: Task) -> None:
+    from evaluators.analytic import fvcore_macs
+    from search_spaces.network import build
+
+    counted = fvcore_macs(build(arch, task), task)
+    for layer in layers:
+        layer["macs_fvcore"] = counted[layer["name"]]
 
 
 def _layer(part: Part) -> Row:
@@ -151,6 +199,16 @@ def _spaces() -> list[Row]:
     ]
 
 
+def _networks() -> list[Row]:
+    rows = []
+    for name, network in NETWORKS.items():
+        cost = network.arch.cost(network.task)
+        top1 = network.top1.value if network.top1 else None
+        figures = {"params": cost.params, "MACs": cost.macs, "top-1": top1}
+        rows.append({"name": name} | figures | {"source": network.source})
+    return rows
+
+
 def _targets() -> list[Row]:
     from evaluators.target import TARGETS
 
@@ -189,6 +247,7 @@ def _data() -> list[Row]:
 LISTS: dict[str, Callable[[], list[Row]]] = {
     "blocks": _blocks,
     "spaces": _spaces,
+    "networks": _networks,
     "targets": _targets,
     "samplers": _samplers,
     "data": _data,
@@ -201,5 +260,11 @@ def print_list(rows: list[Row], console: Console) -> None:
     for column in rows[0]:
         table.add_column(column, overflow="fold", no_wrap=column == "name")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(_cell(value) for value in row.values()))
     console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -104,7 +104,7 @@ def test_doubt_is_told_and_has_an_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     rng = Random(0)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         metrics, machine = measure(monkeypatch, lambda: rng.uniform(0.001, 0.1), seconds=0.5)
     low, high = metrics["latency_low_ms"], metrics["latency_high_ms"]
     assert high - low > 0.02 * low
