@@ -27,8 +27,8 @@ INPUT = (
     "released code, which has {}M MACs and other accuracies."
 )
 HEAD = (
-    " The last convolution's width is the released log's; the paper's is not known, and must be "
-    "some 120 channels more."
+    " The last convolution's width is the released log's; the paper's is not known; "
+    "1480 to 1515 would give the published counts."
 )
 SHIFTS = " The published parameters leave out the shifts."
 
