@@ -143,7 +143,8 @@ def test_a_killed_run_goes_on(config, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(code)
     run = tmp_path / "run"
-    process = subprocess.Popen([sys.executable, str(script), str(run)])
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, str(script), str(run)], env=os.environ | paths)
     while not (run / "trials.csv").exists():
         assert process.poll() is None
         time.sleep(0.05)
