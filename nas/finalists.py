@@ -19,7 +19,7 @@ from .pareto import hypervolume, non_dominated, wilson
 from .runs import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 METRICS_FILE = "metrics.json"
 _PATIENCE = 4  # epochs without a better validation accuracy after which it counts as settled
-_SHARE_OF_EPOCHS = 0.5  # with less than this share of the wished epochs, rather fewer finalists
+_SHARE_OF_EPOCHS = 0.5
 
 
 @dataclass(frozen=True)
@@ -98,22 +98,23 @@ def choose_finalists(trials: pd.DataFrame, count: int) -> list[str]:
 
 
 def plan(
-    wished: int, epochs: int, workers: int, seconds: float | None, epoch_seconds: float
+    epoch_seconds: Sequence[float], epochs: int, workers: int, seconds: float | None
 ) -> tuple[int, int]:
-    """Return how many finalists to train, for how many epochs, in the `seconds` that are left.
+    """Return how many finalists to train, and for how many epochs, in the time that is left.
+
+    Rather fewer finalists than less than half of the epochs, but never fewer than workers.
 
     Args:
-        wished: finalists at most.
+        epoch_seconds: how long an epoch of each takes one worker, the most important first.
         epochs: of each at most.
         workers: processes that train side by side.
-        seconds: None is no limit.
-        epoch_seconds: how long an epoch takes one worker.
+        seconds: the time that is left; None is no limit.
     """
     if seconds is None:
-        return wished, epochs
-    for count in range(wished, 0, -1):
-        rounds = -(-count // workers)
-        affordable = int(seconds / (rounds * epoch_seconds))
+        return len(epoch_seconds), epochs
+    for count in range(len(epoch_seconds), 0, -1):
+        times = epoch_seconds[:count]
+        affordable = int(seconds / max(sum(times) / workers, max(times)))
         if affordable >= epochs * _SHARE_OF_EPOCHS or count <= workers:
             return count, max(1, min(epochs, affordable))
-    raise AssertionError("a count of 1 is always accepted")
+    return 0, epochs

@@ -238,17 +238,13 @@ class _Run:
         planned = read_run(self.directory).get("finalists")
         if planned is None:
             trials = self.study.frame()
-            speeds = trials["images_per_s"].dropna() if "images_per_s" in trials else pd.Series()
-            epoch_seconds = self.setup.train_images / speeds.median() if len(speeds) else 1.0
+            digests = choose_finalists(trials, self.config.finalists)
+            speeds = trials.set_index("digest")["images_per_s"][digests].tolist() if digests else []
+            times = [self.setup.train_images / speed for speed in speeds]
             left = self._left(1.0)
-            count, epochs = plan(
-                self.config.finalists,
-                self.config.final_epochs,
-                self.workers,
-                None if left is None else left * _RESERVE,
-                epoch_seconds,
-            )
-            planned = {"digests": choose_finalists(trials, count), "epochs": epochs}
+            seconds = None if left is None else left * _RESERVE
+            count, epochs = plan(times, self.config.final_epochs, self.workers, seconds)
+            planned = {"digests": digests[:count], "epochs": epochs}
             update_run(self.directory, finalists=planned)
         return planned["digests"], planned["epochs"]
 
