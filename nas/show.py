@@ -103,20 +103,24 @@ def parse_shape(text: str) -> tuple[int, int, int]:
 
 def print_layers(description: Row, console: Console) -> None:
     """Print what `describe` returns as a table."""
-    table = Table(box=box.SIMPLE_HEAD, title=f"{description['digest']}", title_justify="left")
-    for column in ("part", "block", "input", "output"):
-        table.add_column(column)
-    headings = {"params": "params", "macs": "MACs", "macs_fvcore": "fvcore's MACs"}
+    given = "x".join(map(str, description["input"])), f"{description['classes']} classes"
+    title = ", ".join((description["digest"], *given))
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table.add_column("part", no_wrap=True)
+    table.add_column("block", overflow="fold")
+    table.add_column("output", no_wrap=True)
+    headings = {"params": "params", "macs": "MACs", "macs_fvcore": "by fvcore"}
     counted = [name for name in headings if name in description["layers"][0]]
     for name in counted:
-        table.add_column(headings[name], justify="right")
+        table.add_column(headings[name], justify="right", no_wrap=True)
     for layer in description["layers"]:
-        shapes = ["x".join(map(str, layer[end])) for end in ("input", "output")]
+        shape = "x".join(map(str, layer["output"]))
         counts = [f"{layer[name]:,}" for name in counted]
-        table.add_row(layer["name"], layer["block"], *shapes, *counts)
+        block = layer["block"].replace("(", " (").replace(",", ", ")  # where lines may break
+        table.add_row(layer["name"], block, shape, *counts)
     table.add_section()
     total = [f"{sum(layer[name] for layer in description['layers']):,}" for name in counted]
-    table.add_row("total", "", "", "", *total, style="bold")
+    table.add_row("total", "", "", *total, style="bold")
     console.print(table)
     console.print(
         f"{format_count(description['size_bytes'])}B as 32-bit floats, "

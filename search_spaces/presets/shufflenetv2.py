@@ -43,8 +43,11 @@ SHUFFLE = (
 def shufflenetv2(factor: float, torchvision: bool = False) -> Arch:
     """Return ShuffleNetV2 of the published `factor`, one of `WIDTHS`."""
     *widths, last = WIDTHS[factor]
-    unit = ShuffleV2(layout="equal" if torchvision else "published")
-    stages = (Stage(width, 2, (unit,) * n) for width, n in zip(widths, UNITS, strict=True))
+    first = ShuffleV2(layout="equal" if torchvision else "published")
+    stages = (
+        Stage(width, 2, (first, *(ShuffleV2(),) * (units - 1)))
+        for width, units in zip(widths, UNITS, strict=True)
+    )
     dropout = 0.2 if factor == 2.0 and not torchvision else 0.0
     head = Head(width=last, act="relu", dropout=dropout, bias=torchvision)
     return Arch(Stem(width=24, act="relu", pool=True), tuple(stages), head)

@@ -42,7 +42,32 @@ def test_show_json_has_layers_that_add_up(run):
     assert shown["input"] == [3, 224, 224]
 
 
-@pytest.mark.parametrize("what", ["blocks", "spaces", "targets", "samplers", "data"])
+def test_show_has_fvcores_count_of_every_part(run):
+    shown = json.loads(run("show", ARCH, "--input", "1x28x28", "--json").out)
+    assert all(layer["macs_fvcore"] == layer["macs"] for layer in shown["layers"])
+    bare = json.loads(run("show", ARCH, "--input", "1x28x28", "--no-fvcore", "--json").out)
+    assert not any("macs_fvcore" in layer for layer in bare["layers"])
+
+
+def test_show_knows_published_networks(run):
+    shown = json.loads(run("show", "asresnet-w32", "--input", "3x32x32", "--json").out)
+    assert shown["params"] == 901_256
+    assert (shown["input"], shown["classes"]) == ([3, 32, 32], 1000)
+    assert shown["published"]["top1"] == {"value": 64.1, "by": "code"}
+    assert shown["published"]["macs"] is None
+    usual = json.loads(run("show", "asresnet-16x1", "--no-fvcore", "--json").out)
+    assert (usual["input"], usual["classes"]) == ([3, 32, 32], 10)
+
+
+def test_show_prints_what_was_published(run):
+    done = run("show", "shiftnet-b", "--no-fvcore")
+    text = " ".join(done.out.split())
+    assert "arXiv:1711.08141: 1.1M parameters (Liu et al. 2024), 371M MACs" in text
+    assert "61.2 % top-1" in text
+    assert "Whether the stem has a norm is not known" in text
+
+
+@pytest.mark.parametrize("what", ["blocks", "spaces", "networks", "targets", "samplers", "data"])
 def test_lists_have_names_in_both_forms(run, what):
     rows = json.loads(run("list", what, "--json").out)
     plain = run("list", what).out
@@ -86,6 +111,7 @@ def test_a_search_prints_json_and_nothing_else(run, toy, tmp_path):
         (["search", "--out", "/proc/nas", "--trials", "1"], "/proc/nas cannot be written"),
         (["resume", "no/such/run"], "no/such/run is not a run folder"),
         (["show", "mbconv"], "'mbconv' is neither an architecture in one line nor"),
+        (["show", "mobilnetv2-1.0"], "did you mean 'mobilenetv2-1.0'?"),
         (["show", ARCH, "--input", "28"], "'28' is no shape"),
         (["show", ARCH.replace("mbconv", "mbcon")], "did you mean 'mbconv'"),
         (["list", "block"], "is none of: blocks"),

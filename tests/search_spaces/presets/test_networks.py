@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +12,11 @@ from torch import Tensor, nn
 
 from evaluators.analytic import fvcore_macs
 from search_spaces.arch import Arch, Task
-from search_spaces.network import Network, build
+from search_spaces.network import build
 from search_spaces.networks import NETWORKS, Published
 from search_spaces.presets.espnetv2 import unused
 from search_spaces.presets.mobilenetv2 import mobilenetv2
+from tools.networks_table import departures, figures
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -202,10 +204,9 @@ def test_the_residual_is_off_where_a_stage_strides_without_widening() -> None:
 @pytest.fixture(scope="module")
 def torchvision_models() -> ModuleType:
     try:
-        from torchvision import models
+        return import_module("torchvision.models")
     except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
         pytest.skip(f"torchvision does not import: {error}")
-    return models  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("factor", [0.35, 0.5, 0.75, 1.0, 1.3, 1.4])
@@ -257,3 +258,9 @@ def images(batch: int, network: Published) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(batch, channels, *sides, generator=generator)
     return x.to(memory_format=torch.channels_last)
+
+
+def test_the_documentation_has_these_figures() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "networks.md").read_text("utf-8")
+    assert figures() in page, "run python -m tools.networks_table"
+    assert departures() in page, "run python -m tools.networks_table"
