@@ -50,9 +50,9 @@ class SearchConfig:
     budget_size: int | None = None
     trials: int | None = None
     timeout: float | None = 600.0
-    epochs: int = 9
+    epochs: int = 4
     finalists: int = 4
-    final_epochs: int = 24
+    final_epochs: int = 16
     workers: int | None = None
     seed: int = 0
 

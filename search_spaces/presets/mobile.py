@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from ..block import BLOCKS
 from ..heads import Head
 from ..space import Space, StageSpace
 from ..spaces import SPACES
 from ..stems import Stem
-from .small import MENUS
+
+KINDS = ("mbconv", "shufflev2", "eesp", "csc", "active_shift", "fe")
+MENUS = tuple(BLOCKS[kind].over() for kind in KINDS)
 
 MOBILE = Space(
     name="mobile",

@@ -8,19 +8,26 @@ from ..space import Space, StageSpace
 from ..spaces import SPACES
 from ..stems import Stem
 
-KINDS = ("mbconv", "shufflev2", "eesp", "csc", "active_shift", "fe")
-MENUS = tuple(BLOCKS[kind].over() for kind in KINDS)
+# Expansions are modest: at 28 pixels a hidden map six times as wide costs more than it gives.
+MENUS = (
+    BLOCKS["mbconv"].over(expand=(1, 2, 3, 4)),
+    BLOCKS["shufflev2"].over(),
+    BLOCKS["eesp"].over(),
+    BLOCKS["csc"].over(),
+    BLOCKS["active_shift"].over(expand=(1, 2, 3)),
+    BLOCKS["fe"].over(units=(1, 2, 3), expand=(2, 3)),
+)
 
 SMALL = Space(
     name="small",
     stem=Stem(width=16, stride=1),
-    stem_width=(16, 24, 32),
+    stem_width=(16, 24),
     stages=(
-        StageSpace(width=(16, 24, 32, 48), depth=(1, 2, 3), stride=2, blocks=MENUS),
-        StageSpace(width=(32, 48, 64, 96), depth=(1, 2, 3, 4), stride=2, blocks=MENUS),
-        StageSpace(width=(64, 96, 128, 192), depth=(1, 2, 3, 4), stride=2, blocks=MENUS),
+        StageSpace(width=(16, 24, 32), depth=(1, 2), stride=2, blocks=MENUS),
+        StageSpace(width=(32, 48, 64), depth=(1, 2, 3), stride=2, blocks=MENUS),
+        StageSpace(width=(64, 96, 128), depth=(1, 2, 3), stride=2, blocks=MENUS),
     ),
     head=Head(),
-    head_width=(0, 128, 256, 512),
+    head_width=(0, 128, 256),
 )
 SPACES.register("small")(SMALL)
