@@ -180,7 +180,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List what can be named: blocks, spaces, networks, targets, samplers or data."""
-    from .show import LISTS, print_list
+    from .lists import LISTS, print_list
 
     if what not in LISTS:
         raise typer.BadParameter(f"{what!r} is none of: {', '.join(LISTS)}")

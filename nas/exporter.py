@@ -12,9 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -24,6 +21,8 @@ from search_spaces.arch import Arch, Task
 from search_spaces.errors import NasError, SpecError
 from search_spaces.network import build
 from search_spaces.registry import Registry
+
+from .files import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,7 +138,7 @@ def save(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            write(directory / name, content)
+            write_bytes(directory / name, content)
     except OSError as error:
         raise ExportError(f"cannot write to {directory}: {error.strerror}") from error
     return [directory / name for name in contents]
@@ -183,17 +182,3 @@ def describe(model: Model) -> str:
         "std": model.std,
     }
     return json.dumps(about, indent=2) + "\n"
-
-
-def write(path: Path, content: bytes) -> None:
-    """Replace the file `path` by one with `content`: after a crash it is the old one or the new."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            draft.unlink()

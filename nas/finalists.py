@@ -15,8 +15,8 @@ from evaluators.training import train_until_settled
 from search_spaces.network import build
 
 from .exporter import export
+from .files import write_text
 from .pareto import hypervolume, non_dominated, wilson
-from .runs import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

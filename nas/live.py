@@ -105,7 +105,9 @@ def print_result(result: Result, console: Console) -> None:
         _print_reasons(result, console)
     else:
         console.print(_front_table(result))
-        console.print("★ recommended: the knee among those within 1 point of the best", style="dim")
+        console.print(
+            "★ recommended: nearest to the knee, within 1 point of the most accurate", style="dim"
+        )
     trained = result.pareto["test_accuracy"].notna().any()
     console.print(f"Report: {result.directory / 'report.html'}", soft_wrap=True)
     if trained:
@@ -119,22 +121,22 @@ def _print_reasons(result: Result, console: Console) -> None:
 
 
 def _front_table(result: Result) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("")
-    table.add_column("digest", no_wrap=True)
-    for column in ("params", "MACs", "latency", "accuracy", "test accuracy (95 %)", "epochs"):
+    table.add_column("digest")
+    for column in ("params", "MACs", "latency", "validation", "test (95 %)", "epochs"):
         table.add_column(column, justify="right")
     for row in result.pareto.to_dict("records"):
         test = "-"
         if row["test_accuracy"] == row["test_accuracy"]:  # not NaN
             low, high = row["test_accuracy_low"], row["test_accuracy_high"]
-            test = f"{row['test_accuracy']:.2%} ({low:.1%} to {high:.1%})"
+            test = f"{row['test_accuracy']:.2%} ({100 * low:.1f}-{100 * high:.1f})"
         table.add_row(
             "★" if row["recommended"] else "",
             row["digest"],
             format_count(row["params"]),
             format_count(row["macs"]),
-            f"{row['latency_ms']:.3g} ± {row['latency_spread_ms']:.1g} ms",
+            f"{row['latency_ms']:.3g} ms ± {row['latency_spread_ms'] / row['latency_ms']:.1%}",
             f"{row['accuracy']:.2%}",
             test,
             f"{row['epochs']:.0f}",

@@ -67,15 +67,7 @@ def knee(points: ArrayLike, goals: Sequence[str]) -> int:
     Raises:
         ValueError: no row can be on a front, or `goals` does not fit `points`.
     """
-    members = np.flatnonzero(non_dominated(points, goals))
-    if not len(members):
-        raise ValueError("`points` holds no row without NaN, so there is no front and no knee")
-    costs = _costs(points, goals)[members]
-    low = costs.min(axis=0)
-    span = costs.max(axis=0) - low
-    scaled = (costs - low) / np.where(span > 0, span, 1)
-    distance = scaled.sum(axis=1).round(12)  # from the ideal corner; rounded, or noise breaks ties
-    return int(members[np.lexsort((scaled[:, 0], distance))[0]])
+    return int(_by_distance(points, goals)[0])
 
 
 def hypervolume(points: ArrayLike, reference: ArrayLike, goals: Sequence[str]) -> float:
@@ -92,10 +84,10 @@ def hypervolume(points: ArrayLike, reference: ArrayLike, goals: Sequence[str]) -
 
 
 def recommend(front: pd.DataFrame, *, tolerance: float = 0.01, cost: str = "latency_ms") -> str:
-    """Return the digest to take when nobody says more: the knee among the most accurate members.
+    """Return the digest to take when nobody says more: the member nearest to the front's knee.
 
     Only members within `tolerance` of the highest accuracy are looked at: more than one point of it
-    is seldom what a user wants to give away unasked. Among them, accuracy is held against `cost`.
+    is seldom what a user wants to give away unasked.
 
     Args:
         front: with the columns `digest`, `accuracy` (a fraction) and `cost`.
@@ -105,9 +97,10 @@ def recommend(front: pd.DataFrame, *, tolerance: float = 0.01, cost: str = "late
     Raises:
         ValueError: no member has both an accuracy and a cost.
     """
-    known = front.dropna(subset=["accuracy", cost])
-    near = known[known["accuracy"] >= known["accuracy"].max() - tolerance - 1e-12]
-    return str(near["digest"].iloc[knee(near[["accuracy", cost]], ("max", "min"))])
+    accuracy = front["accuracy"].to_numpy(dtype=float)
+    order = _by_distance(front[["accuracy", cost]].to_numpy(dtype=float), ("max", "min"))
+    near = accuracy >= accuracy[order].max() - tolerance - 1e-12
+    return str(front["digest"].iloc[order[near[order]][0]])
 
 
 def ties(values: ArrayLike, lows: ArrayLike, highs: ArrayLike) -> Mask:
@@ -133,6 +126,19 @@ def wilson(accuracy: float, n: int, z: float = 1.96) -> tuple[float, float]:
     middle = (accuracy + z * z / (2 * n)) / shrunk
     half = z * sqrt(accuracy * (1 - accuracy) / n + (z / (2 * n)) ** 2) / shrunk
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _by_distance(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.int64]:
+    """Return the rows of the front, the knee first; ties are told apart by the first goal."""
+    members = np.flatnonzero(non_dominated(points, goals))
+    if not len(members):
+        raise ValueError("`points` holds no row without NaN, so there is no front and no knee")
+    costs = _costs(points, goals)[members]
+    low = costs.min(axis=0)
+    span = costs.max(axis=0) - low
+    scaled = (costs - low) / np.where(span > 0, span, 1)
+    distance = scaled.sum(axis=1).round(12)  # from the ideal corner; rounded, or noise breaks ties
+    return members[np.lexsort((scaled[:, 0], distance))]
 
 
 def _costs(points: ArrayLike, goals: Sequence[str]) -> Floats:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.errors import NasError
 
+from .files import write_text
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -68,16 +70,6 @@ def update_run(path: Path, **values: Any) -> None:
 def write_table(path: Path, frame: pd.DataFrame) -> None:
     """Write a table as CSV, atomically."""
     write_text(path, frame.to_csv(index=False))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _free(path: Path) -> Path:

@@ -151,6 +151,12 @@ class Study:
         if self._record:
             self._record.add_trial(finished)
 
+    def archs(self) -> dict[str, Arch]:
+        """Return the architectures of the finished candidates by digest."""
+        attrs = [t.user_attrs for t in self._brain.get_trials(deepcopy=False)]
+        found = [a for a in attrs if "outcome" in a]
+        return {a["digest"]: Arch.from_json(json.dumps(a["arch"])) for a in found}
+
     def frame(self) -> pd.DataFrame:
         """Return a row for each finished candidate, in the order in which they were asked."""
         rows = [

@@ -11,7 +11,8 @@ from string import Template
 
 import pandas as pd
 
-from ..runs import read_run, write_text
+from ..files import write_text
+from ..runs import read_run
 from . import sections, tables
 from .pictures import colors_of
 

@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 
 import nas
+from evaluators.evaluator import Report
 from nas.exporter import load
 from nas.progress import Progress
 from search_spaces.arch import Arch
-from search_spaces.errors import BudgetError, UnknownName
+from search_spaces.errors import BudgetError, CandidateError, UnknownName
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,23 @@ def test_a_slow_candidate_is_infeasible_and_not_trained(config, tmp_path):
     assert result.trials["reason"].str.contains("is over 1e-06 ms").all()
     assert result.pareto.empty
     assert result.recommended is None
+
+
+def test_a_candidate_that_fails_is_recorded_and_the_search_goes_on(config, tmp_path, monkeypatch):
+    calls = []
+
+    def measure(self, arch, task):
+        calls.append(arch.digest)
+        if len(calls) == 2:
+            raise CandidateError("the runtime refuses the network")
+        yield Report(1, dict.fromkeys(("latency_ms", "latency_low_ms", "latency_high_ms"), 1.0))
+
+    monkeypatch.setattr("evaluators.latency.Latency.__call__", measure)
+    result = nas.search(config, tmp_path / "run")
+    assert result.status == "complete"
+    assert result.trials["state"][1] == "failed"
+    assert result.trials["reason"][1] == "the runtime refuses the network"
+    assert set(result.trials["state"][[0, 2, 3]]) <= {"complete", "stopped"}
 
 
 class _StopAfter(Progress):

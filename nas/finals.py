@@ -1,0 +1,89 @@
+"""The second phase of a search: the finalists are trained to the end, tested and exported."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from search_spaces.arch import Arch
+
+from .executors.local import Job, LocalExecutor
+from .finalists import Finish, choose_finalists, finished, plan
+from .runs import read_run, update_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evaluators.evaluator import Report
+
+    from .clock import Clock
+    from .progress import Progress
+    from .setup import Setup
+    from .study import Study
+
+_PLANNED = 0.9  # of the time that is left; testing, exporting and noise take the rest
+
+
+class Finals:
+    """The finalists of a run: which, for how long, and what has become of them."""
+
+    def __init__(
+        self, setup: Setup, study: Study, clock: Clock, directory: Path, progress: Progress
+    ) -> None:
+        self._setup, self._study, self._clock = setup, study, clock
+        self._directory, self._models = directory, directory / "models"
+        self._progress = progress
+
+    @property
+    def chosen(self) -> list[str] | None:
+        """The finalists' digests, or None before they are chosen."""
+        planned = read_run(self._directory).get("finalists")
+        return planned and list(planned["digests"])
+
+    def run(self) -> None:
+        """Train, test and export the finalists that are not finished yet."""
+        digests, epochs = self._plan()
+        archs = self._study.archs()
+        waiting = [archs[d] for d in digests if finished(self._models, d) is None]
+        finish = Finish(self._setup.data, self._setup.recipe(epochs), self._models)
+        jobs = iter([Job(arch, partial(finish, arch, self._setup.task)) for arch in waiting])
+        with self._clock.phase("finalists"), LocalExecutor[Arch](self._setup.workers) as executor:
+            executor.run(lambda: next(jobs, None), partial(self._epoch, epochs), self._ended)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row for each finished finalist, its latency measured once more."""
+        rows = []
+        for digest in self.chosen or []:
+            metrics = finished(self._models, digest)
+            if metrics is not None:
+                self._progress.stage(digest, "measuring", {})
+                arch, task = self._study.archs()[digest], self._setup.task
+                latency = next(iter(self._setup.latency(arch, task))).metrics
+                cost = arch.cost(task)
+                costs = {name: getattr(cost, name) for name in ("params", "macs", "size_bytes")}
+                rows.append({"digest": digest, "arch": str(arch), **costs, **metrics, **latency})
+        return rows
+
+    def _plan(self) -> tuple[list[str], int]:
+        """Return the finalists' digests and epochs, the same ones after a resume."""
+        planned = read_run(self._directory).get("finalists")
+        if planned is None:
+            trials, config = self._study.frame(), self._setup.config
+            digests = choose_finalists(trials, config.finalists)
+            speeds = trials.set_index("digest")["images_per_s"][digests].tolist() if digests else []
+            times = [self._setup.train_images / speed for speed in speeds]
+            left = self._clock.left()
+            seconds = None if left is None else left * _PLANNED
+            count, epochs = plan(times, config.final_epochs, self._setup.workers, seconds)
+            planned = {"digests": digests[:count], "epochs": epochs}
+            update_run(self._directory, finalists=planned)
+        return planned["digests"], planned["epochs"]
+
+    def _epoch(self, epochs: int, arch: Arch, report: Report) -> bool:
+        self._progress.stage(arch.digest, f"epoch {report.step}/{epochs}", report.metrics)
+        return True
+
+    def _ended(self, arch: Arch, reason: str | None) -> None:
+        metrics = finished(self._models, arch.digest) or {}
+        outcome = "complete" if reason is None else "failed"
+        self._progress.ended(arch.digest, outcome, metrics, reason or "")

@@ -1,0 +1,122 @@
+"""What can be named, as tables."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+
+from search_spaces.block import BLOCKS
+from search_spaces.networks import NETWORKS
+from search_spaces.spaces import SPACES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+Row = dict[str, Any]
+
+
+def _blocks() -> list[Row]:
+    return [
+        {
+            "name": name,
+            "knobs": ", ".join(f"{k}={'|'.join(map(str, c))}" for k, c in block.knobs().items()),
+            "source": _source(block),
+            "file": str(Path(inspect.getfile(block)).name),
+        }
+        for name, block in BLOCKS.items()
+    ]
+
+
+def _source(entry: type) -> str:
+    """Return what the entry's module says about its source."""
+    text = " ".join((inspect.getdoc(inspect.getmodule(entry)) or "").split())
+    return text.partition("Source: ")[2].partition(" Departures:")[0]
+
+
+def _spaces() -> list[Row]:
+    return [
+        {
+            "name": name,
+            "architectures": f"{space.size():.2e}",
+            "genes": len(space.genes()),
+            "stages": len(space.stages),
+        }
+        for name, space in SPACES.items()
+    ]
+
+
+def _networks() -> list[Row]:
+    rows = []
+    for name, network in NETWORKS.items():
+        cost = network.arch.cost(network.task)
+        top1 = network.top1.value if network.top1 else None
+        figures = {"params": cost.params, "MACs": cost.macs, "top-1": top1}
+        rows.append({"name": name} | figures | {"source": network.source})
+    return rows
+
+
+def _targets() -> list[Row]:
+    from evaluators.target import TARGETS
+
+    return [
+        {
+            "name": name,
+            "what": (inspect.getdoc(target) or "").split("\n")[0],
+            "default": str(target()),
+        }
+        for name, target in TARGETS.items()
+    ]
+
+
+def _samplers() -> list[Row]:
+    from .samplers import SAMPLERS
+
+    return [{"name": name, "what": spec.summary} for name, spec in SAMPLERS.items()]
+
+
+def _data() -> list[Row]:
+    from evaluators.data import known_data
+
+    return [
+        {
+            "name": data.name,
+            "classes": len(data.classes),
+            "shape": "x".join(map(str, data.shape)),
+            "train, val, test": ", ".join(f"{size:,}" for size in data.sizes),
+            "licence": data.licence,
+            "source": data.source,
+        }
+        for data in known_data()
+    ]
+
+
+LISTS: dict[str, Callable[[], list[Row]]] = {
+    "blocks": _blocks,
+    "spaces": _spaces,
+    "networks": _networks,
+    "targets": _targets,
+    "samplers": _samplers,
+    "data": _data,
+}
+
+
+def print_list(rows: list[Row], console: Console) -> None:
+    """Print rows with the same keys as a table."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in rows[0]:
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else str(value)

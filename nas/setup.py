@@ -1,0 +1,72 @@
+"""A configuration's names looked up and held against each other, before anything is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evaluators.accuracy import Accuracy
+from evaluators.cores import cores
+from evaluators.data import DataSpec, load
+from evaluators.latency import Latency
+from evaluators.recipe import Recipe
+from search_spaces.arch import Task
+from search_spaces.budget import Budget, narrowest
+from search_spaces.errors import BudgetError
+from search_spaces.spaces import find_space, space_for
+
+from .samplers import SAMPLERS
+
+if TYPE_CHECKING:
+    from search_spaces.space import Space
+
+    from .config import SearchConfig
+
+OBJECTIVES = (Accuracy.metrics[0], Latency.metrics[0])
+GOALS = tuple(metric.goal for metric in OBJECTIVES)
+
+
+class Setup:
+    """What a search works with.
+
+    Attributes:
+        config: the options.
+        data: which images.
+        task: their shape and classes.
+        train_images: how many there are to train on.
+        space: where candidates come from.
+        budget: on analytic costs.
+        latency: the evaluator of the latency.
+        workers: processes that train side by side.
+
+    Raises:
+        NasError: an unknown name, unusable data, or a budget that no architecture can meet.
+    """
+
+    def __init__(self, config: SearchConfig) -> None:
+        SAMPLERS[config.sampler]
+        self.config = config
+        self.latency = Latency(config.target)
+        self.workers = config.workers or len(cores())
+        space = find_space(config.space) if config.space else None
+        self.data = DataSpec(
+            config.data, config.data_dir, config.download, config.image_size, config.seed
+        )
+        images = load(self.data)
+        self.train_images = len(images.train)
+        self.task = Task(len(images.classes), images.shape)
+        self.space: Space = space or space_for(images.shape)
+        self.budget = Budget(config.budget_params, config.budget_macs, config.budget_size)
+        self._check_budget()
+
+    def recipe(self, epochs: int) -> Recipe:
+        """Return how networks are trained for `epochs` epochs."""
+        return Recipe(epochs=epochs, seed=self.config.seed)
+
+    def _check_budget(self) -> None:
+        for name, limit in vars(self.budget).items():
+            least = narrowest(self.space, self.task, name) if limit is not None else 0
+            if limit is not None and least > limit:
+                raise BudgetError(
+                    f"budget `{name}` (={limit:,}) is below the narrowest architecture of space "
+                    f"{self.space.name!r}, which has {least:,}"
+                )
