@@ -6,14 +6,14 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from search_spaces.errors import NasError
 
-from . import units
+from . import options
 from .config import SearchConfig
 
 if TYPE_CHECKING:
@@ -29,94 +29,36 @@ app = typer.Typer(
 _DEFAULT = SearchConfig()
 
 
-def _quantity(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Let Typer report what is wrong with a quantity, and where."""
-
-    def checked(text: str) -> Any:
-        try:
-            return parse(text)
-        except units.QuantityError as error:
-            raise typer.BadParameter(str(error)) from None
-
-    return checked
-
-
-def _budget(parse: Callable[[str], Any], metavar: str, text: str) -> Any:
-    return typer.Option(
-        parser=_quantity(parse), metavar=metavar, help=text, rich_help_panel="Budgets"
-    )
-
-
-def _option(text: str, panel: str, metavar: str | None = None, **extra: Any) -> Any:
-    return typer.Option(metavar=metavar, help=text, rich_help_panel=panel, **extra)
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-
-
 @app.command()
 def search(
-    data: Annotated[
-        str, _option("Data set, folder of class folders, or .npz file.", "Data")
-    ] = _DEFAULT.data,
-    data_dir: Annotated[str | None, _option("Where a named data set's files are.", "Data")] = None,
-    download: Annotated[bool, _option("Fetch a named data set if it is missing.", "Data")] = False,
-    image_size: Annotated[
-        int | None, _option("Side to which images are brought.", "Data", "PIXELS")
-    ] = None,
-    space: Annotated[
-        str | None, _option("Preset or space file; default: by image size.", "Search")
-    ] = None,
-    target: Annotated[
-        str, _option("Device and runtime, as cpu:threads=2.", "Search")
-    ] = _DEFAULT.target,
-    sampler: Annotated[str, _option("Who proposes candidates.", "Search")] = _DEFAULT.sampler,
-    budget_params: Annotated[
-        int | None, _budget(units.parse_count, "3.6M", "Most parameters.")
-    ] = None,
-    budget_macs: Annotated[
-        int | None, _budget(units.parse_count, "300M", "Most multiply-adds.")
-    ] = None,
-    budget_latency: Annotated[
-        float | None, _budget(units.parse_ms, "5ms", "Longest latency.")
-    ] = None,
-    budget_size: Annotated[
-        int | None, _budget(units.parse_bytes, "4MB", "Most bytes of weights.")
-    ] = None,
-    trials: Annotated[
-        int | None, _option("Most candidates; without it, until the time is up.", "Search")
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        _option(
-            "Time for the whole run; default 10m, or none with --trials.",
-            "Search",
-            "10m",
-            parser=_quantity(units.parse_seconds),
-        ),
-    ] = None,
-    epochs: Annotated[int, _option("Most epochs of a candidate.", "Search")] = _DEFAULT.epochs,
-    finalists: Annotated[
-        int, _option("Architectures trained to the end and exported.", "Search")
-    ] = _DEFAULT.finalists,
-    final_epochs: Annotated[
-        int, _option("Most epochs of a finalist.", "Search")
-    ] = _DEFAULT.final_epochs,
-    workers: Annotated[
-        int | None, _option("Trainings side by side; default: one a core.", "Search")
-    ] = None,
-    seed: Annotated[int, _option("What all randomness derives from.", "Search")] = _DEFAULT.seed,
-    out: Annotated[
-        Path | None, _option("The run folder; default: runs/TIME.", "Output", "DIR")
-    ] = None,
-    as_json: Json = False,
+    data: options.Data = _DEFAULT.data,
+    data_dir: options.DataDir = None,
+    download: options.Download = False,
+    image_size: options.ImageSize = None,
+    space: options.Space = None,
+    target: options.Target = _DEFAULT.target,
+    sampler: options.Sampler = _DEFAULT.sampler,
+    warm_start: options.WarmStart = None,
+    budget_params: options.BudgetParams = None,
+    budget_macs: options.BudgetMacs = None,
+    budget_latency: options.BudgetLatency = None,
+    budget_size: options.BudgetSize = None,
+    trials: options.Trials = None,
+    timeout: options.Timeout = None,
+    epochs: options.Epochs = _DEFAULT.epochs,
+    finalists: options.Finalists = _DEFAULT.finalists,
+    final_epochs: options.FinalEpochs = _DEFAULT.final_epochs,
+    workers: options.Workers = None,
+    seed: options.Seed = _DEFAULT.seed,
+    out: options.Out = None,
+    as_json: options.Json = False,
 ) -> None:
     """Search for networks, train the best, export them as model files."""
-    options = dict(locals())
-    out, as_json = options.pop("out"), options.pop("as_json")
+    given = dict(locals())
+    del given["out"], given["as_json"]
     if timeout is None:
-        options["timeout"] = _DEFAULT.timeout if trials is None else None
-    config = SearchConfig(**options)
+        given["timeout"] = _DEFAULT.timeout if trials is None else None
+    config = SearchConfig(**given)
 
     from .searching import search as run
 
@@ -124,9 +66,43 @@ def search(
 
 
 @app.command()
+def baselines(
+    data: options.Data = _DEFAULT.data,
+    data_dir: options.DataDir = None,
+    download: options.Download = False,
+    image_size: options.ImageSize = None,
+    target: options.Target = _DEFAULT.target,
+    budget_params: options.BudgetParams = None,
+    budget_macs: options.BudgetMacs = None,
+    budget_size: options.BudgetSize = None,
+    timeout: options.Timeout = _DEFAULT.timeout,
+    final_epochs: options.FinalEpochs = _DEFAULT.final_epochs,
+    workers: options.Workers = None,
+    seed: options.Seed = _DEFAULT.seed,
+    out: options.Out = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train and measure the six published networks under a search's conditions."""
+    given = dict(locals())
+    del given["out"], given["as_json"]
+    config = SearchConfig(**given)
+
+    from .baselines import baselines as run
+    from .live import live_progress, print_baselines, table_to_plain
+
+    console = Console(stderr=as_json)
+    with live_progress(console) as progress:
+        table = run(config, out, progress)
+    if as_json:
+        print(json.dumps(table_to_plain(table), indent=2))
+    else:
+        print_baselines(table, console)
+
+
+@app.command()
 def resume(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Go on with an interrupted or killed search."""
     from .searching import resume as run
@@ -157,7 +133,7 @@ def show(
     fvcore: Annotated[
         bool, typer.Option("--fvcore/--no-fvcore", help="Have fvcore count the MACs, too.")
     ] = True,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Print an architecture's layers with their shapes, parameters and MACs."""
     from .show import describe, print_layers
@@ -177,7 +153,7 @@ def list_(
             metavar="blocks|spaces|networks|targets|samplers|data", help="What to list."
         ),
     ],
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """List what can be named: blocks, spaces, networks, targets, samplers or data."""
     from .lists import LISTS, print_list

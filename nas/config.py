@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from search_spaces.errors import NasError
 
@@ -24,6 +24,7 @@ class SearchConfig:
         space: name of a preset or a space file; None chooses by the images' size.
         target: device and runtime that latency is measured on, as "cpu:threads=2".
         sampler: who proposes candidates.
+        warm_start: "baselines" tries one architecture of each family first.
         budget_params: most parameters.
         budget_macs: most multiply-adds at batch 1.
         budget_latency: longest latency in milliseconds.
@@ -44,6 +45,7 @@ class SearchConfig:
     space: str | None = None
     target: str = "cpu"
     sampler: str = "nsga2"
+    warm_start: Literal["baselines"] | None = None
     budget_params: int | None = None
     budget_macs: int | None = None
     budget_latency: float | None = None
@@ -67,6 +69,8 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"`{name}` (={value}) must be positive")
+        if self.warm_start not in (None, "baselines"):
+            raise ConfigError(f"`warm_start` (={self.warm_start!r}) must be 'baselines'")
         if self.trials is None and self.timeout is None:
             raise ConfigError("`trials` or `timeout` must be given, or the search has no end")
 

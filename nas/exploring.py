@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from evaluators.accuracy import Accuracy
 from search_spaces.errors import CandidateError
 
+from .baselines import one_family_each
 from .executors.local import Job, LocalExecutor
 from .halving import Halving
 from .runs import write_table
@@ -41,6 +42,9 @@ class Exploration:
 
     def run(self) -> None:
         """Explore until the time is up, there are enough candidates, or the space is exhausted."""
+        if self._config.warm_start and not self._study.asked:
+            for arch in one_family_each(self._setup.space):
+                self._study.enqueue(arch)
         with self._clock.phase("search"), LocalExecutor[Candidate](self._setup.workers) as executor:
             executor.run(self._next_job, self._goes_on, self._trained)
 

@@ -18,6 +18,8 @@ from .units import format_count, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import pandas as pd
+
     from .searching import Result
 
 _MARKS = {"complete": "[green]✓[/]", "stopped": "[dim]·[/]", "infeasible": "[yellow]↷[/]"}
@@ -126,32 +128,56 @@ def _front_table(result: Result) -> Table:
     table.add_column("digest")
     for column in ("params", "MACs", "latency", "validation", "test (95 %)", "epochs"):
         table.add_column(column, justify="right")
-    for row in result.pareto.to_dict("records"):
-        test = "-"
-        if row["test_accuracy"] == row["test_accuracy"]:  # not NaN
-            low, high = row["test_accuracy_low"], row["test_accuracy_high"]
-            test = f"{row['test_accuracy']:.2%} ({100 * low:.1f}-{100 * high:.1f})"
-        table.add_row(
-            "★" if row["recommended"] else "",
-            row["digest"],
-            format_count(row["params"]),
-            format_count(row["macs"]),
-            f"{row['latency_ms']:.3g} ms ± {row['latency_spread_ms'] / row['latency_ms']:.1%}",
-            f"{row['accuracy']:.2%}",
-            test,
-            f"{row['epochs']:.0f}",
-            style="bold" if row["recommended"] else "",
-        )
+    for row in table_to_plain(result.pareto):
+        params, macs, latency, test, epochs = _measured(row)
+        style = "bold" if row["recommended"] else ""
+        cells = params, macs, latency, f"{row['accuracy']:.2%}", test, epochs
+        table.add_row("★" if row["recommended"] else "", row["digest"], *cells, style=style)
     return table
+
+
+def _test(row: dict[str, Any]) -> str:
+    if row["test_accuracy"] is None:
+        return "-"
+    low, high = row["test_accuracy_low"], row["test_accuracy_high"]
+    return f"{row['test_accuracy']:.2%} ({100 * low:.1f}-{100 * high:.1f})"
 
 
 def result_to_plain(result: Result) -> dict[str, Any]:
     """Return a result as JSON can hold it; what was not measured is null."""
-    pareto = result.pareto.astype(object).where(result.pareto.notna(), None)
     return {
         "directory": str(result.directory),
         "status": result.status,
         "recommended": result.recommended,
         "trials": len(result.trials),
-        "pareto": pareto.to_dict("records"),
+        "pareto": table_to_plain(result.pareto),
     }
+
+
+def table_to_plain(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table's rows as JSON can hold them; what was not measured is null."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
+
+
+def print_baselines(table: pd.DataFrame, console: Console) -> None:
+    """Print the table of the published networks."""
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown.add_column("network")
+    for column in ("params", "MACs", "latency", "test (95 %)", "epochs", "ImageNet"):
+        shown.add_column(column, justify="right")
+    for row in table_to_plain(table):
+        imagenet = f"{row['imagenet_top1']:.1f}% {row['imagenet_source']}"
+        cells = [row["reason"]] if row.get("reason") else _measured(row)
+        shown.add_row(row["network"], *cells, *[""] * (5 - len(cells)), imagenet)
+    console.print(shown)
+
+
+def _measured(row: dict[str, Any]) -> list[str]:
+    return [
+        format_count(row["params"]),
+        format_count(row["macs"]),
+        f"{row['latency_ms']:.3g} ms ± {row['latency_spread_ms'] / row['latency_ms']:.1%}",
+        _test(row),
+        f"{row['epochs']:.0f}",
+    ]

@@ -98,7 +98,7 @@ class Study:
         error: BudgetError | None = None
         for attempt in range(10 * _PATIENCE):
             if attempt >= _PATIENCE:
-                self._enqueue(self.space.sample(self._rng))
+                self.enqueue(self.space.sample(self._rng))
             trial, drawn = self._propose()
             try:
                 arch = fit(drawn, self.budget, self.task)
@@ -177,7 +177,12 @@ class Study:
         trial = self._brain.ask()
         return trial, self.space.draw(lambda name, _: _suggest(trial, self._genes[name]))
 
-    def _enqueue(self, arch: Arch) -> None:
+    def enqueue(self, arch: Arch) -> None:
+        """Let `arch`, of this space, be proposed before the sampler's own.
+
+        Raises:
+            SpecError: it is not of this space.
+        """
         genes = self.space.encode(arch)
         self._brain.enqueue_trial({n: _parameter(self._genes[n], v) for n, v in genes.items()})
 

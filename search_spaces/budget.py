@@ -15,6 +15,7 @@ from .space import Space, variants
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+_MOST = 16.0  # multiplier of the widths up to which `fill` widens
 GRID = 8  # widths are narrowed to multiples of this, as in MobileNetV2
 
 
@@ -59,25 +60,40 @@ def fit(arch: Arch, budget: Budget, task: Task) -> Arch:
     """
     if budget.allows(arch.cost(task)):
         return arch
+    return _widest(arch, budget, task, 1.0)
+
+
+def fill(arch: Arch, budget: Budget, task: Task) -> Arch:
+    """Return the widest version of `arch` within `budget`, narrowed or widened by the same rules.
+
+    Without a limit it is `arch` itself.
+
+    Raises:
+        BudgetError: as in `fit`.
+    """
+    return arch if budget == NO_LIMIT else _widest(arch, budget, task, _MOST)
+
+
+def _widest(arch: Arch, budget: Budget, task: Task, most: float) -> Arch:
+    """Return the widest version within `budget` with a multiplier of at most `most`."""
     grid = lcm(GRID, *(block.multiple_of for stage in arch.stages for block in stage.blocks))
     grid = lcm(grid, arch.head.groups)
-    steps = _multipliers(arch, grid)
-    narrowest = narrow(arch, steps[0], grid)
-    for name, value, limit in budget.broken(narrowest.cost(task)):
+    steps = _multipliers(arch, grid, most)
+    for name, value, limit in budget.broken(scale(arch, steps[0], grid).cost(task)):
         raise BudgetError(
             f"budget `{name}` (={limit:,}) is below the narrowest version, which has {value:,}"
         )
     low, high = 0, len(steps)  # steps[low] fits; steps[high] is taken not to
     while high - low > 1:
         middle = (low + high) // 2
-        if budget.allows(narrow(arch, steps[middle], grid).cost(task)):
+        if budget.allows(scale(arch, steps[middle], grid).cost(task)):
             low = middle
         else:
             high = middle
-    return narrow(arch, steps[low], grid)
+    return scale(arch, steps[low], grid)
 
 
-def narrow(arch: Arch, multiplier: float, grid: int = GRID) -> Arch:
+def scale(arch: Arch, multiplier: float, grid: int = GRID) -> Arch:
     """Return `arch` with all widths multiplied by `multiplier` and rounded down to `grid`."""
 
     def width(value: int) -> int:
@@ -90,11 +106,11 @@ def narrow(arch: Arch, multiplier: float, grid: int = GRID) -> Arch:
     )
 
 
-def _multipliers(arch: Arch, grid: int) -> list[float]:
-    """Return every multiplier at or below 1 at which some width changes, ascending."""
+def _multipliers(arch: Arch, grid: int, most: float) -> list[float]:
+    """Return every multiplier at or below `most` at which some width changes, ascending."""
     widths = {arch.stem.width, arch.head.width, *(stage.width for stage in arch.stages)} - {0}
-    steps = {k * grid / width for width in widths for k in range(1, width // grid + 1)}
-    return sorted(step for step in steps | {grid / max(widths)} if step <= 1)
+    steps = {k * grid / width for width in widths for k in range(1, int(width * most) // grid + 1)}
+    return sorted(step for step in steps | {grid / max(widths)} if step <= most)
 
 
 def narrowest(space: Space, task: Task, name: str) -> int:

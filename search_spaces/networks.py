@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .arch import Arch, Task
@@ -58,3 +58,37 @@ def quoted(
 
 
 NETWORKS: Registry[Published] = Registry("network", "search_spaces.presets")
+
+SMALLEST_MAP = 4  # pixels a side that a network should still have before its head
+
+
+def adapted(arch: Arch, task: Task) -> Arch:
+    """Return `arch` for images smaller than it was made for.
+
+    The published networks halve an image of 224 pixels five times. Here halvings are left out from
+    the front (the stem's pool, the stem's stride, the first stages' strides) until the last map has
+    4 pixels a side, as is common for CIFAR.
+    """
+    while _last_side(arch, task) < SMALLEST_MAP:
+        fewer = _without_first_halving(arch)
+        if fewer is None:
+            break
+        arch = fewer
+    return arch
+
+
+def _last_side(arch: Arch, task: Task) -> int:
+    *_, head = arch.parts(task)
+    return min(head.site.hw)
+
+
+def _without_first_halving(arch: Arch) -> Arch | None:
+    if arch.stem.pool:
+        return replace(arch, stem=replace(arch.stem, pool=False))
+    if arch.stem.stride == 2:
+        return replace(arch, stem=replace(arch.stem, stride=1))
+    for i, stage in enumerate(arch.stages):
+        if stage.stride == 2:
+            stages = (*arch.stages[:i], replace(stage, stride=1), *arch.stages[i + 1 :])
+            return replace(arch, stages=stages)
+    return None

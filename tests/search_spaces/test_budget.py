@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces.arch import Task
-from search_spaces.budget import GRID, Budget, fit, narrow, narrowest
+from search_spaces.budget import GRID, Budget, fill, fit, narrowest, scale
 from search_spaces.cost import Cost
 from search_spaces.errors import BudgetError
 from search_spaces.spaces import SPACES
@@ -24,7 +24,7 @@ class TestFit:
     @given(archs(SMALL), st.integers(20_000, 500_000))
     def test_the_result_is_within_the_budget(self, arch, params):
         budget = Budget(params=params)
-        if narrow(arch, 0.0).cost(TASK).params > params:
+        if scale(arch, 0.0).cost(TASK).params > params:
             with pytest.raises(BudgetError, match=f"`params` .={params:,}. is below"):
                 fit(arch, budget, TASK)
         else:
@@ -43,7 +43,7 @@ class TestFit:
         except BudgetError:
             return
         if fitted is not arch:
-            wider = {narrow(arch, k / 1000) for k in range(1001)}
+            wider = {scale(arch, k / 1000) for k in range(1001)}
             wider = {w for w in wider if widths(w) > widths(fitted)}
             if wider:
                 next_wider = min(wider, key=widths)
@@ -51,7 +51,7 @@ class TestFit:
 
     @given(archs(SMALL))
     def test_only_widths_change_and_stay_on_the_grid(self, arch):
-        narrowed = narrow(arch, 0.5)
+        narrowed = scale(arch, 0.5)
         assert all(width % GRID == 0 for width in widths(narrowed))
         assert [s.blocks for s in narrowed.stages] == [s.blocks for s in arch.stages]
         assert all(new <= old for new, old in zip(widths(narrowed), widths(arch), strict=True))
@@ -61,6 +61,32 @@ class TestFit:
         cost = arch.cost(TASK)
         budget = Budget(params=cost.params // 2, macs=cost.macs // 3, size_bytes=cost.params)
         assert budget.allows(fit(arch, budget, TASK).cost(TASK))
+
+
+class TestFill:
+    @given(archs(SMALL), st.integers(50_000, 2_000_000))
+    def test_the_result_is_the_widest_within_the_budget(self, arch, params):
+        budget = Budget(params=params)
+        try:
+            filled = fill(arch, budget, TASK)
+        except BudgetError:
+            return
+        assert filled.cost(TASK).params <= params
+        over = scale(filled, 1.0 + 2 * GRID / min(w for w in widths(filled) if w))
+        assert over.cost(TASK).params > params
+
+    def test_without_a_limit_nothing_changes(self):
+        arch = SMALL.sample(random.Random(0))
+        assert fill(arch, Budget(), TASK) is arch
+
+    @given(archs(SMALL))
+    def test_over_the_budget_it_is_what_fit_gives(self, arch):
+        budget = Budget(params=arch.cost(TASK).params * 2 // 3)
+        try:
+            fitted = fit(arch, budget, TASK)
+        except BudgetError:
+            return
+        assert fill(arch, budget, TASK) == fitted
 
 
 class TestBudget:
@@ -77,10 +103,10 @@ class TestBudget:
 def test_narrowest_is_below_every_sample_and_reached(name):
     rng = random.Random(0)
     least = narrowest(SMALL, TASK, name)
-    samples = [narrow(SMALL.sample(rng), 0.0).cost(TASK) for _ in range(2000)]
+    samples = [scale(SMALL.sample(rng), 0.0).cost(TASK) for _ in range(2000)]
     assert least <= min(getattr(cost, name) for cost in samples)
     shallow = replace(
         SMALL, stages=tuple(replace(s, depth=s.depth[:1]) for s in SMALL.stages), head_width=(0,)
     )
-    reached = min(getattr(narrow(shallow.sample(rng), 0.0).cost(TASK), name) for _ in range(20_000))
+    reached = min(getattr(scale(shallow.sample(rng), 0.0).cost(TASK), name) for _ in range(20_000))
     assert reached <= 1.05 * least

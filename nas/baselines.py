@@ -1,0 +1,168 @@
+"""The table every search is compared with: the six published networks under the same conditions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from evaluators.data import Images, Split, load
+from evaluators.recipe import Recipe, epochs_within
+from evaluators.training import train
+from search_spaces.block import BLOCKS
+from search_spaces.budget import fill
+from search_spaces.errors import BudgetError, CandidateError
+from search_spaces.network import build
+from search_spaces.networks import NETWORKS, adapted
+
+from .executors.local import Job, LocalExecutor
+from .finalists import Finish, finished
+from .progress import SILENT, Progress
+from .runs import create_run, update_run, write_table
+from .setup import Setup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from evaluators.evaluator import Report
+    from search_spaces.arch import Arch, Task
+    from search_spaces.space import Space
+
+    from .config import SearchConfig
+
+FAMILIES = {  # the network that stands for each family, and the family's block
+    "mobilenetv2-1.0": "mbconv",
+    "shufflenetv2-1.0": "shufflev2",
+    "espnetv2-1.0": "eesp",
+    "shiftnet-b": "csc",
+    "asresnet-w32": "active_shift",
+    "fenet-1.0": "fe",
+}
+_PROBE = 512  # images on which a network's speed is taken before its epochs are planned
+
+
+@dataclass(frozen=True)
+class TimedFinish:
+    """Trains, tests and exports as `Finish` does, for as many epochs as the time allows.
+
+    Attributes:
+        finish: with the recipe of the most epochs.
+        seconds: for each network; None is no limit.
+    """
+
+    finish: Finish
+    seconds: float | None
+
+    def __call__(self, arch: Arch, task: Task) -> Iterator[Report]:
+        """Yield a report an epoch."""
+        finish = self.finish
+        if self.seconds is not None:
+            affordable = epochs_within(self.seconds, *_speed(arch, task, load(finish.data)))
+            epochs = min(affordable, finish.recipe.epochs)
+            finish = replace(finish, recipe=replace(finish.recipe, epochs=epochs))
+        yield from finish(arch, task)
+
+
+def _speed(arch: Arch, task: Task, images: Images) -> tuple[float, int]:
+    """Return images a second of a short training, and how many images there are."""
+    train_split = images.train
+    probe = Split(train_split.images[:_PROBE], train_split.labels[:_PROBE])
+    few = replace(images, train=probe, val=Split(images.val.images[:64], images.val.labels[:64]))
+    *_, last = train(build(arch, task), few, Recipe(epochs=1))
+    return last.images_per_s, len(train_split)
+
+
+def baselines(
+    config: SearchConfig, out: Path | None = None, progress: Progress = SILENT
+) -> pd.DataFrame:
+    """Train, test, measure and export the six networks, each filling the budget.
+
+    Conditions are those of a search with the same `config`: data, recipe, target, budgets, seed.
+    Each network gets the same share of `timeout`, `final_epochs` at most.
+
+    Args:
+        config: the options; those of a search's candidates are not looked at.
+        out: the run folder; by default `runs/<time>`.
+        progress: told what happens.
+
+    Returns:
+        A row for each network, also in `baselines.csv`; failures have their `reason`.
+
+    Raises:
+        NasError: bad options, data or folder, before anything is written.
+    """
+    setup = Setup(config)
+    rows = {name: _row(name, setup) for name in FAMILIES}
+    directory = create_run(config, out)
+    progress.started(seconds=config.timeout, trials=None)
+    progress.phase("baselines")
+    seconds = config.timeout and config.timeout * setup.workers / len(FAMILIES)
+    finish = Finish(setup.data, setup.recipe(config.final_epochs), directory / "models")
+    work = TimedFinish(finish, seconds)
+    jobs = iter(
+        [Job(n, partial(work, r["arch"], setup.task)) for n, r in rows.items() if "arch" in r]
+    )
+
+    def report_epoch(name: str, report: Report) -> bool:
+        progress.stage(name, f"epoch {report.step}", report.metrics)
+        return True
+
+    def ended(name: str, reason: str | None) -> None:
+        arch = rows[name]["arch"]
+        metrics = finished(directory / "models", arch.digest) or {}
+        rows[name] |= {**metrics, "reason": reason}
+        progress.ended(name, "failed" if reason else "complete", metrics, reason or "")
+
+    with LocalExecutor[str](setup.workers) as executor:
+        executor.run(lambda: next(jobs, None), report_epoch, ended)
+    for name, row in rows.items():
+        if "arch" in row:
+            progress.stage(name, "measuring", {})
+            row |= _latency(row["arch"], setup)
+    table = pd.DataFrame(list(rows.values()))
+    write_table(directory / "baselines.csv", table)
+    update_run(directory, status="complete")
+    return table
+
+
+def _row(name: str, setup: Setup) -> dict[str, Any]:
+    """Return what is known of a network before it is trained."""
+    published = NETWORKS[name]
+    row = {"network": name, "imagenet_top1": published.top1 and published.top1.value}
+    row |= {"imagenet_source": published.top1 and published.top1.by}
+    try:
+        arch = fill(adapted(published.arch, setup.task), setup.budget, setup.task)
+    except BudgetError as error:
+        return row | {"reason": str(error)}
+    cost = arch.cost(setup.task)
+    return row | {"digest": arch.digest, "arch": arch, "params": cost.params, "macs": cost.macs}
+
+
+def _latency(arch: Arch, setup: Setup) -> Mapping[str, Any]:
+    try:
+        return next(iter(setup.latency(arch, setup.task))).metrics
+    except CandidateError as error:
+        return {"reason": str(error)}
+
+
+def one_family_each(space: Space) -> list[Arch]:
+    """Return an architecture of `space` for each of the six families that it offers.
+
+    All its blocks are of the family's kind, with the kind's default knobs or the nearest choices;
+    widths and depths are the middle ones.
+    """
+    kinds = set.intersection(*({m.kind for m in stage.blocks} for stage in space.stages))
+    return [space.draw(partial(_choose, kind)) for kind in FAMILIES.values() if kind in kinds]
+
+
+def _choose(kind: str, gene: str, choices: tuple[Any, ...]) -> Any:
+    *_, owner, name = ("", *gene.split("."))
+    if name == "kind":
+        return kind
+    if owner != kind:  # a width or a depth
+        return choices[len(choices) // 2]
+    default = getattr(BLOCKS[kind](), name)
+    return default if default in choices else min(choices, key=lambda c: abs(c - default))

@@ -1,0 +1,66 @@
+"""The flags that commands share; each is a field of `SearchConfig` of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import units
+
+
+def _quantity(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Let Typer report what is wrong with a quantity, and where."""
+
+    def checked(text: str) -> Any:
+        try:
+            return parse(text)
+        except units.QuantityError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return checked
+
+
+def _option(panel: str, text: str, metavar: str | None = None, **extra: Any) -> Any:
+    return typer.Option(metavar=metavar, help=text, rich_help_panel=panel, **extra)
+
+
+def _budget(text: str, example: str, parse: Callable[[str], Any]) -> Any:
+    return _option("Budgets", text, example, parser=_quantity(parse))
+
+
+Data = Annotated[str, _option("Data", "Data set, folder of class folders, or .npz file.")]
+DataDir = Annotated[str | None, _option("Data", "Where a named data set's files are.", "DIR")]
+Download = Annotated[bool, _option("Data", "Fetch a named data set if it is missing.")]
+ImageSize = Annotated[int | None, _option("Data", "Side to which images are brought.", "PIXELS")]
+Space = Annotated[str | None, _option("Search", "Preset or space file; default: by image size.")]
+Target = Annotated[str, _option("Search", "Device and runtime, as cpu:threads=2.")]
+Sampler = Annotated[str, _option("Search", "Who proposes candidates.")]
+WarmStart = Annotated[
+    str | None, _option("Search", "Try one architecture of each family first.", "baselines")
+]
+BudgetParams = Annotated[int | None, _budget("Most parameters.", "3.6M", units.parse_count)]
+BudgetMacs = Annotated[int | None, _budget("Most multiply-adds.", "300M", units.parse_count)]
+BudgetLatency = Annotated[float | None, _budget("Longest latency.", "5ms", units.parse_ms)]
+BudgetSize = Annotated[int | None, _budget("Most bytes of weights.", "4MB", units.parse_bytes)]
+Trials = Annotated[
+    int | None, _option("Search", "Most candidates; without it, until the time is up.")
+]
+Timeout = Annotated[
+    float | None,
+    _option(
+        "Search",
+        "Time for the whole run; default 10m, or none with --trials.",
+        "10m",
+        parser=_quantity(units.parse_seconds),
+    ),
+]
+Epochs = Annotated[int, _option("Search", "Most epochs of a candidate.")]
+Finalists = Annotated[int, _option("Search", "Architectures trained to the end and exported.")]
+FinalEpochs = Annotated[int, _option("Search", "Most epochs of a finalist.")]
+Workers = Annotated[int | None, _option("Search", "Trainings side by side; default: one a core.")]
+Seed = Annotated[int, _option("Search", "What all randomness derives from.")]
+Out = Annotated[Path | None, _option("Output", "The run folder; default: runs/TIME.", "DIR")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
