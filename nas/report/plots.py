@@ -74,13 +74,11 @@ def _scale(values: pd.Series[float]) -> dict[str, Any]:
 
 def progress(trials: pd.DataFrame) -> go.Figure:
     """Return the best accuracy so far, and the share of the plane that the front dominates."""
-    rows = trials[trials["state"] == "complete"].dropna(subset=["accuracy"])
+    rows = trials.dropna(subset=["accuracy"])
     figure = make_subplots(2, 1, shared_xaxes=True, vertical_spacing=0.09, row_heights=[0.6, 0.4])
     marker = {"color": "#56B4E9", "size": 5, "opacity": 0.6}
     number = rows["number"]
-    figure.add_scatter(
-        x=number, y=rows["accuracy"], mode="markers", marker=marker, name="trial, complete"
-    )
+    figure.add_scatter(x=number, y=rows["accuracy"], mode="markers", marker=marker, name="trial")
     step = {"width": 2.5, "shape": "hv"}
     best = rows["accuracy"].cummax()
     figure.add_scatter(

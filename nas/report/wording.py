@@ -41,7 +41,7 @@ def latency(member: Any) -> str:
     value, spread = member.latency_ms, member.latency_spread_ms
     if pd.isna(value):
         return UNKNOWN
-    around = "" if pd.isna(spread) else f" ± {spread:.{_places(value)}f}"
+    around = "" if pd.isna(spread) else f" ± {spread:.1g}"
     return f"{value:.{_places(value)}f}{around}&nbsp;ms"
 
 
