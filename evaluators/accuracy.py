@@ -11,6 +11,7 @@ from search_spaces.network import build
 
 from .data import DataSpec, load
 from .evaluator import EVALUATORS, Metric, Report
+from .quiet import working
 from .recipe import Recipe
 from .training import train
 
@@ -43,7 +44,8 @@ class Accuracy:
             DataError: the images cannot be read.
             SpecError: the images are not those of `task`.
         """
-        images = load(self.data)
+        with working():  # decoding images is work, too
+            images = load(self.data)
         found = Task(len(images.classes), images.shape)
         if found != task:
             raise SpecError(f"the images of {self.data.name!r} are {found}, but the task is {task}")

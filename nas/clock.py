@@ -25,7 +25,7 @@ class Clock:
         self.timeout = timeout
         self._directory = directory
         self._spent: dict[str, float] = read_run(directory)["seconds"]
-        self._since = monotonic()
+        self._name, self._since = "", monotonic()
 
     def left(self, share: float = 1.0) -> float | None:
         """Return the seconds left of a share of the limit, at least 0; None if there is none."""
@@ -37,11 +37,15 @@ class Clock:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Add the time spent inside to the account of `name`, also if it is interrupted."""
-        self._since = monotonic()
+        self._name, self._since = name, monotonic()
         try:
             yield
         finally:
-            now = monotonic()
-            self._spent[name] = self._spent.get(name, 0.0) + now - self._since
-            self._since = now
-            update_run(self._directory, seconds=self._spent)
+            self.keep()
+
+    def keep(self) -> None:
+        """Write the account down: a kill forgets no more than what has passed since."""
+        now = monotonic()
+        self._spent[self._name] = self._spent.get(self._name, 0.0) + now - self._since
+        self._since = now
+        update_run(self._directory, seconds=self._spent)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from search_spaces.errors import NasError
@@ -63,8 +64,8 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"`{name}` (={value}) must be at least 1")
-        if self.seed < 0:
-            raise ConfigError(f"`seed` (={self.seed}) must be at least 0")
+        if not 0 <= self.seed < 1 << 32:
+            raise ConfigError(f"`seed` (={self.seed}) must be from 0 to 2**32 - 1")
         for name in ("budget_params", "budget_macs", "budget_latency", "budget_size", "timeout"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -73,6 +74,15 @@ class SearchConfig:
             raise ConfigError(f"`warm_start` (={self.warm_start!r}) must be 'baselines'")
         if self.trials is None and self.timeout is None:
             raise ConfigError("`trials` or `timeout` must be given, or the search has no end")
+
+    def located(self) -> SearchConfig:
+        """Return the options with files and folders as absolute paths, for another directory."""
+        folder = self.data_dir and str(Path(self.data_dir).absolute())
+        data = str(Path(self.data).absolute()) if Path(self.data).exists() else self.data
+        space = self.space
+        if space is not None and Path(space).exists():
+            space = str(Path(space).absolute())
+        return replace(self, data=data, data_dir=folder, space=space)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the options as JSON can hold them."""

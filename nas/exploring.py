@@ -39,6 +39,10 @@ class Exploration:
         self._config = setup.config
         self._halving = Halving(self._config.epochs, GOALS)
         self._known: dict[int, dict[str, float]] = {}  # metrics by candidate's number
+        self._curves: dict[int, list[float]] = {}  # accuracies by epoch, likewise
+        for curve, metrics in study.curves():  # of an earlier sitting
+            for epoch, accuracy in enumerate(curve, start=1):
+                self._halving.goes_on(epoch, [accuracy, metrics["latency_ms"]])
 
     def run(self) -> None:
         """Explore until the time is up, there are enough candidates, or the space is exhausted."""
@@ -83,6 +87,7 @@ class Exploration:
     def _goes_on(self, candidate: Candidate, report: Report) -> bool:
         metrics = self._known[candidate.number]
         metrics |= {**report.metrics, "epochs": report.step}
+        self._curves.setdefault(candidate.number, []).append(metrics["accuracy"])
         stage = f"epoch {report.step}/{self._config.epochs}"
         self._progress.stage(str(candidate.number), stage, metrics)
         objectives = [metrics[metric.name] for metric in OBJECTIVES]
@@ -101,6 +106,8 @@ class Exploration:
     ) -> None:
         limit = self._config.budget_latency
         over = {"latency_ms": metrics["latency_ms"] - limit} if limit and metrics else {}
-        self._study.tell(candidate, outcome, metrics, reason=reason, constraints=over)
+        curve = self._curves.pop(candidate.number, [])
+        self._study.tell(candidate, outcome, metrics, reason=reason, constraints=over, curve=curve)
         self._progress.ended(str(candidate.number), outcome, metrics, reason)
         write_table(self._directory / "trials.csv", self._study.frame())
+        self._clock.keep()

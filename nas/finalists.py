@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluators.checkpoint import read_checkpoint
 from evaluators.data import DataSpec, load
 from evaluators.evaluator import Report
 from evaluators.predict import evaluate
+from evaluators.quiet import working
 from evaluators.training import train_until_settled
 from search_spaces.network import build
 
@@ -48,26 +50,35 @@ class Finish:
 
     def __call__(self, arch: Arch, task: Task) -> Iterator[Report]:
         """Yield a report an epoch; the model's folder is complete when this ends."""
-        images = load(self.data)
+        with working():  # decoding images is work, too
+            images = load(self.data)
         network = build(arch, task, seed=self.recipe.seed)
-        epochs, accuracy = 0, 0.0
-        for result in train_until_settled(network, images, self.recipe, patience=_PATIENCE):
-            epochs, accuracy = result.epoch, max(accuracy, result.accuracy)
+        checkpoint = self.models / f".{arch.digest}.pt"  # outlives a kill, not the export
+        training = train_until_settled(
+            network, images, self.recipe, patience=_PATIENCE, checkpoint=checkpoint
+        )
+        for result in training:
             yield Report(result.epoch, {"accuracy": result.accuracy})
         test_accuracy = evaluate(network, images.test, images)
         low, high = wilson(test_accuracy, len(images.test))
         directory = self.models / arch.digest
         export(arch, network, task, images, directory)
         metrics = {
-            "accuracy": accuracy,
+            "accuracy": evaluate(network, images.val, images),
             "test_accuracy": test_accuracy,
             "test_accuracy_low": low,
             "test_accuracy_high": high,
             "test_images": len(images.test),
-            "epochs": epochs,
+            "epochs": read_checkpoint(checkpoint)["epoch"],
             "seeds": 1,
         }
-        write_text(directory / METRICS_FILE, json.dumps(metrics, indent=2))
+        keep_metrics(self.models, arch.digest, metrics)
+        checkpoint.unlink(missing_ok=True)
+
+
+def keep_metrics(models: Path, digest: str, metrics: Mapping[str, Any]) -> None:
+    """Write a finalist's metrics; it is finished when they are there."""
+    write_text(models / digest / METRICS_FILE, json.dumps(metrics, indent=2))
 
 
 def finished(models: Path, digest: str) -> Mapping[str, Any] | None:

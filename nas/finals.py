@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.arch import Arch
 
 from .executors.local import Job, LocalExecutor
-from .finalists import Finish, choose_finalists, finished, plan
+from .finalists import Finish, choose_finalists, finished, keep_metrics, plan
 from .runs import read_run, update_run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from evaluators.evaluator import Report
@@ -41,7 +42,8 @@ class Finals:
         return planned and list(planned["digests"])
 
     def run(self) -> None:
-        """Train, test and export the finalists that are not finished yet."""
+        """Train, test, export and measure the finalists that are not finished yet."""
+        self._measure()  # what a kill left unmeasured
         digests, epochs = self._plan()
         archs = self._study.archs()
         waiting = [archs[d] for d in digests if finished(self._models, d) is None]
@@ -50,19 +52,35 @@ class Finals:
         with self._clock.phase("finalists"), LocalExecutor[Arch](self._setup.workers) as executor:
             executor.run(lambda: next(jobs, None), partial(self._epoch, epochs), self._ended)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return a row for each finished finalist, its latency measured once more."""
-        rows = []
-        for digest in self.chosen or []:
-            metrics = finished(self._models, digest)
-            if metrics is not None:
+    def _measure(self) -> None:
+        """Measure the finished finalists' latency, once: a resumed run keeps its figures."""
+        limit, archs = self._setup.config.budget_latency, self._study.archs()
+        for digest, metrics in self._finished():
+            if "latency_ms" not in metrics:
                 self._progress.stage(digest, "measuring", {})
-                arch, task = self._study.archs()[digest], self._setup.task
-                latency = next(iter(self._setup.latency(arch, task))).metrics
-                cost = arch.cost(task)
-                costs = {name: getattr(cost, name) for name in ("params", "macs", "size_bytes")}
-                rows.append({"digest": digest, "arch": str(arch), **costs, **metrics, **latency})
-        return rows
+                latency = next(iter(self._setup.latency(archs[digest], self._setup.task))).metrics
+                keep_metrics(self._models, digest, {**metrics, **latency})
+                if limit is not None and latency["latency_ms"] > limit:
+                    found = f"{latency['latency_ms']:.3g} ms, over {limit:.3g} ms"
+                    self._progress.note(f"{digest} is left out: measured again, it takes {found}")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row for each measured finalist within the latency budget."""
+        limit, archs = self._setup.config.budget_latency, self._study.archs()
+        return [
+            self._costs(archs[digest]) | dict(metrics)
+            for digest, metrics in self._finished()
+            if "latency_ms" in metrics and (limit is None or metrics["latency_ms"] <= limit)
+        ]
+
+    def _finished(self) -> list[tuple[str, Mapping[str, Any]]]:
+        found = [(digest, finished(self._models, digest)) for digest in self.chosen or []]
+        return [(digest, metrics) for digest, metrics in found if metrics is not None]
+
+    def _costs(self, arch: Arch) -> dict[str, Any]:
+        cost = arch.cost(self._setup.task)
+        costs = {name: getattr(cost, name) for name in ("params", "macs", "size_bytes")}
+        return {"digest": arch.digest, "arch": str(arch), **costs}
 
     def _plan(self) -> tuple[list[str], int]:
         """Return the finalists' digests and epochs, the same ones after a resume."""
@@ -80,10 +98,12 @@ class Finals:
         return planned["digests"], planned["epochs"]
 
     def _epoch(self, epochs: int, arch: Arch, report: Report) -> bool:
+        self._clock.keep()
         self._progress.stage(arch.digest, f"epoch {report.step}/{epochs}", report.metrics)
         return True
 
     def _ended(self, arch: Arch, reason: str | None) -> None:
+        self._measure()
         metrics = finished(self._models, arch.digest) or {}
         outcome = "complete" if reason is None else "failed"
         self._progress.ended(arch.digest, outcome, metrics, reason or "")

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces.errors import NasError
 
+from .config import ConfigError, SearchConfig
 from .files import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from .config import SearchConfig
 
 SCHEMA = 1
 _PACKAGES = ("torch", "optuna", "onnxruntime", "numpy", "pandas")
@@ -60,6 +59,18 @@ def read_run(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise RunError(f"{path}/run.json: expected schema {SCHEMA}")
     return data
+
+
+def read_config(path: Path) -> SearchConfig:
+    """Return the options of a run.
+
+    Raises:
+        RunError: this is no run folder, or its `run.json` is damaged.
+    """
+    try:
+        return SearchConfig.from_plain(read_run(path)["config"])
+    except (KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise RunError(f"{path}/run.json is damaged: config: {error}") from None
 
 
 def update_run(path: Path, **values: Any) -> None:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from search_spaces.spaces import read_space, space_to_plain
+
 from .clock import Clock
-from .config import SearchConfig
 from .exploring import Exploration
+from .files import write_text
 from .finals import Finals
 from .pareto import non_dominated, recommend
 from .progress import SILENT, Progress
 from .report import write_report
-from .runs import create_run, read_run, update_run, write_table
+from .runs import create_run, read_config, update_run, write_table
 from .setup import GOALS, OBJECTIVES, Setup
 from .study import Study
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from .config import SearchConfig
+
+
+SPACE_FILE = "space.json"  # the space as the run found it, whatever becomes of its file
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Result:
         trials: a row for each candidate.
         pareto: a row for each member of the final front, its models in `models/<digest>/`.
         recommended: digest of the member to take when nobody says more; None if there is no front.
-        status: "complete" or "interrupted".
+        status: "complete", "interrupted", or "failed" by a bug.
     """
 
     directory: Path
@@ -53,7 +61,9 @@ def search(config: SearchConfig, out: Path | None = None, progress: Progress = S
         NasError: bad options, data, space or folder, before anything is written.
     """
     setup = Setup(config)  # finds what is wrong before a folder is made
-    return _run(setup, create_run(config, out), progress)
+    directory = create_run(config.located(), out)
+    write_text(directory / SPACE_FILE, json.dumps(space_to_plain(setup.space), indent=2))
+    return _run(setup, directory, progress)
 
 
 def resume(directory: Path, progress: Progress = SILENT) -> Result:
@@ -62,12 +72,12 @@ def resume(directory: Path, progress: Progress = SILENT) -> Result:
     Raises:
         NasError: not a run folder, or its data are gone.
     """
-    setup = Setup(SearchConfig.from_plain(read_run(directory)["config"]))
+    setup = Setup(read_config(directory), read_space(directory / SPACE_FILE))
     return _run(setup, directory, progress)
 
 
 def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
-    """Do what is left to do; an interrupt keeps what has been found."""
+    """Do what is left to do; an interrupt, like a bug, leaves a report of what has been found."""
     config, task, space = setup.config, setup.task, setup.space
     study = Study(
         space,
@@ -81,19 +91,22 @@ def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
     shape = {"classes": task.classes, "shape": list(task.shape)}
     update_run(directory, space=space.name, task=shape, status="running")
     clock = Clock(directory, config.timeout)
-    progress.started(seconds=clock.left(), trials=config.trials)
     finals = Finals(setup, study, clock, directory, progress)
-    status = "complete"
+    status = "failed"
     try:
+        progress.started(seconds=clock.left(), trials=config.trials)
         if finals.chosen is None:
             progress.phase("search")
             Exploration(setup, study, clock, directory, progress).run()
         progress.phase("finalists")
         finals.run()
+        status = "complete"
     except KeyboardInterrupt:
         status = "interrupted"
         progress.note(f"interrupted; go on with: nas resume {directory}")
-    return _report(study, finals, directory, status)
+    finally:
+        result = _report(study, finals, directory, status)
+    return result
 
 
 def _report(study: Study, finals: Finals, directory: Path, status: str) -> Result:

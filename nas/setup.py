@@ -28,6 +28,10 @@ GOALS = tuple(metric.goal for metric in OBJECTIVES)
 class Setup:
     """What a search works with.
 
+    Args:
+        config: the options.
+        space: that of a run under way, instead of the one that `config` names.
+
     Attributes:
         config: the options.
         data: which images.
@@ -42,12 +46,13 @@ class Setup:
         NasError: an unknown name, unusable data, or a budget that no architecture can meet.
     """
 
-    def __init__(self, config: SearchConfig) -> None:
+    def __init__(self, config: SearchConfig, space: Space | None = None) -> None:
         SAMPLERS[config.sampler]
         self.config = config
         self.latency = Latency(config.target)
         self.workers = config.workers or len(cores())
-        space = find_space(config.space) if config.space else None
+        if space is None and config.space:
+            space = find_space(config.space)
         self.data = DataSpec(
             config.data, config.data_dir, config.download, config.image_size, config.seed
         )

@@ -71,9 +71,9 @@ def read_arch(text: str) -> Arch:
         return NETWORKS[text].arch
     if "|" in text:
         return Arch.from_text(text)
-    if path.is_dir():
-        path = path / "arch.json"
     try:
+        if path.is_dir():
+            path = path / "arch.json"
         return Arch.from_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         nearest = get_close_matches(text, NETWORKS, n=1)

@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import optuna
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from search_spaces.arch import Arch, Task
 from search_spaces.budget import NO_LIMIT, Budget, fit
 from search_spaces.cost import Cost
-from search_spaces.errors import BudgetError
+from search_spaces.errors import BudgetError, NasError
 
 from .samplers import SAMPLERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from evaluators.evaluator import Metric
     from search_spaces.space import Gene, Space
@@ -34,6 +36,10 @@ STUDY = "nas"  # the name of the study in its database
 Outcome = Literal["complete", "stopped", "infeasible", "failed"]
 _WORST = {"max": 0.0, "min": 1e9}  # stands for what an infeasible candidate was not measured on
 _PATIENCE = 50  # proposals in a row that are twins before random ones are tried
+
+
+class StudyError(NasError, RuntimeError):
+    """A study's database that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,9 @@ class Study:
         self.space, self.task, self.objectives, self.budget = space, task, objectives, budget
         self._spec = SAMPLERS[sampler]
         directions = ["maximize" if m.goal == "max" else "minimize" for m in objectives]
-        self._record = _open(storage, directions) if storage else None
-        finished = self._record.get_trials() if self._record else []
+        self._record, finished = _open_record(storage, directions)
+        self._finished: list[FrozenTrial] = list(finished)
+        self._rows = [_row(trial) for trial in finished]
         # Another stream after a resume: the sampler would repeat its first proposals.
         self._brain = _open(None, directions, self._spec.make(seed + 7919 * len(finished)))
         self._brain.add_trials(finished)
@@ -90,7 +97,7 @@ class Study:
         self._next = 1 + max(self._numbers.values(), default=-1)
 
     def ask(self) -> Candidate | None:
-        """Return a candidate that was never proposed before, or None if there are no more.
+        """Return a candidate that was never proposed before, or None if there seem to be no more.
 
         Raises:
             BudgetError: no architecture of the space can be narrowed to the budget.
@@ -116,7 +123,7 @@ class Study:
     @property
     def asked(self) -> int:
         """How many candidates have been proposed, those of an earlier sitting included."""
-        return self._next
+        return len(self._numbers)
 
     def tell(
         self,
@@ -126,6 +133,7 @@ class Study:
         *,
         reason: str = "",
         constraints: Mapping[str, float] | None = None,
+        curve: Sequence[float] = (),
     ) -> None:
         """Record how `candidate` ended.
 
@@ -135,8 +143,10 @@ class Study:
             metrics: figures by name; all objectives if it is complete or stopped.
             reason: one line for a candidate that failed or broke a limit.
             constraints: figures by name that are feasible at or below 0.
+            curve: the first objective after each step.
         """
         trial = candidate.trial
+        trial.set_user_attr("curve", list(curve))
         trial.set_user_attr("outcome", outcome)
         trial.set_user_attr("metrics", dict(metrics))
         if reason:
@@ -150,21 +160,24 @@ class Study:
             finished = self._brain.tell(trial, values)
         if self._record:
             self._record.add_trial(finished)
+        self._finished.append(finished)
+        self._rows.append(_row(finished))
+
+    def curves(self) -> list[tuple[list[float], dict[str, float]]]:
+        """Return the curve and the metrics of each finished candidate that has a curve."""
+        found = [(t.user_attrs["curve"], t.user_attrs["metrics"]) for t in self._finished]
+        return [(curve, metrics) for curve, metrics in found if curve]
 
     def archs(self) -> dict[str, Arch]:
         """Return the architectures of the finished candidates by digest."""
-        attrs = [t.user_attrs for t in self._brain.get_trials(deepcopy=False)]
-        found = [a for a in attrs if "outcome" in a]
-        return {a["digest"]: Arch.from_json(json.dumps(a["arch"])) for a in found}
+        attrs = [t.user_attrs for t in self._finished]
+        return {a["digest"]: Arch.from_json(json.dumps(a["arch"])) for a in attrs}
 
     def frame(self) -> pd.DataFrame:
         """Return a row for each finished candidate, in the order in which they were asked."""
-        rows = [
-            _row(t) for t in self._brain.get_trials(deepcopy=False) if "outcome" in t.user_attrs
-        ]
         columns = ["number", "state", "digest", "arch", *Cost.__dataclass_fields__, "size_bytes"]
         columns += [m.name for m in self.objectives] + ["reason"]
-        frame = pd.DataFrame(rows)
+        frame = pd.DataFrame(self._rows)
         return frame.reindex(columns=[*dict.fromkeys([*columns, *frame.columns])]).sort_values(
             "number", ignore_index=True
         )
@@ -209,6 +222,19 @@ class Study:
         self._brain.tell(trial, state=TrialState.FAIL)
 
 
+def _open_record(
+    storage: str | None, directions: list[str]
+) -> tuple[optuna.Study | None, list[FrozenTrial]]:
+    if storage is None:
+        return None, []
+    try:
+        record = _open(storage, directions)
+        return record, record.get_trials()
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reason = str(error).splitlines()[0]
+        raise StudyError(f"{storage} cannot be opened as a study: {reason}") from None
+
+
 def _open(
     storage: str | None, directions: list[str], sampler: optuna.samplers.BaseSampler | None = None
 ) -> optuna.Study:
@@ -244,6 +270,7 @@ def _parameter(gene: Gene, value: Any) -> Any:
 
 def _row(trial: FrozenTrial) -> dict[str, Any]:
     attrs = dict(trial.user_attrs)
+    del attrs["curve"]
     arch = Arch.from_json(json.dumps(attrs.pop("arch")))
     metrics = attrs.pop("metrics")
     return {"state": attrs.pop("outcome"), **attrs, **metrics, "arch": str(arch)}

@@ -136,10 +136,10 @@ class Menu:
             if name not in specs:
                 known = ", ".join(specs)
                 raise SpecError(f"{self.kind} has no knob {name!r}; it has: {known}")
-            if not choices or len(set(choices)) < len(choices):
-                raise SpecError(f"{self.kind}.{name} needs distinct choices, but got {choices}")
             for value in choices:
                 check_value(specs[name], value)
+            if not choices or len(set(choices)) < len(choices):
+                raise SpecError(f"{self.kind}.{name} needs distinct choices, but got {choices}")
 
     @property
     def kind(self) -> str:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from .arch import Arch, Stage, Task
 from .block import Block, Site
-from .cost import Cost, shrink
+from .cost import Cost, norm_cost, shrink
 from .errors import BudgetError
-from .space import Space, variants
+from .space import Space, StageSpace, variants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _MOST = 16.0  # multiplier of the widths up to which `fill` widens
 GRID = 8  # widths are narrowed to multiples of this, as in MobileNetV2
@@ -97,7 +97,7 @@ def scale(arch: Arch, multiplier: float, grid: int = GRID) -> Arch:
     """Return `arch` with all widths multiplied by `multiplier` and rounded down to `grid`."""
 
     def width(value: int) -> int:
-        return max(grid, int(value * multiplier + 1e-9) // grid * grid)
+        return max(min(value, grid), int(value * multiplier + 1e-9) // grid * grid)
 
     return Arch(
         replace(arch.stem, width=width(arch.stem.width)),
@@ -115,19 +115,28 @@ def _multipliers(arch: Arch, grid: int, most: float) -> list[float]:
 
 def narrowest(space: Space, task: Task, name: str) -> int:
     """Return the least cost, by the `Budget` field `name`, that narrowing can reach in `space`."""
-
-    def least(blocks: Iterable[Block], site: Site) -> Block:
-        return min(blocks, key=lambda block: getattr(block.cost(site), name))
-
     hw = shrink((task.shape[1], task.shape[2]), space.stem.total_stride)
+    c_in = stem = min(GRID, space.stem_width[0])
     stages = []
     for stage in space.stages:
-        blocks, stride = [], stage.stride
+        width, stride, blocks = min(GRID, stage.width[0]), stage.stride, list[Block]()
         for _ in range(stage.depth[0]):
-            candidates = (block for menu in stage.blocks for block in variants(menu))
-            blocks.append(least(candidates, Site(GRID, GRID, stride, hw, task.shape)))
-            hw, stride = shrink(hw, stride), 1
-        stages.append(Stage(GRID, stage.stride, tuple(blocks)))
+            site = Site(c_in, width, stride, hw, task.shape)
+            blocks.append(_cheapest(stage, site, name))
+            c_in, hw, stride = width, shrink(hw, stride), 1
+        stages.append(Stage(width, stage.stride, tuple(blocks)))
     ends = [replace(space.head, width=min(width, GRID)) for width in space.head_width]
-    archs = (Arch(replace(space.stem, width=GRID), tuple(stages), head) for head in ends)
+    archs = (Arch(replace(space.stem, width=stem), tuple(stages), head) for head in ends)
     return min(int(getattr(arch.cost(task), name)) for arch in archs)
+
+
+def _cheapest(stage: StageSpace, site: Site, name: str) -> Block:
+    """Return the cheapest block of `stage` at `site`, with what its successor may have to add."""
+
+    def cost(block: Block) -> int:
+        tail = norm_cost(site.c_out) if block.preactivated else Cost()
+        return int(getattr(block.cost(site) + tail, name))
+
+    found = [block for menu in stage.blocks for block in variants(menu)]
+    legal = [b for b in found if site.c_in % b.multiple_of == site.c_out % b.multiple_of == 0]
+    return min(legal, key=cost)

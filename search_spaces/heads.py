@@ -40,6 +40,11 @@ class Head:
     bias: bool = True
 
     def __post_init__(self) -> None:
+        if self.width < 0 or self.groups < 1:
+            raise SpecError(
+                f"`width` (={self.width}) of a head must be at least 0 and `groups` "
+                f"(={self.groups}) at least 1"
+            )
         if self.width % self.groups:
             raise SpecError(
                 f"`width` (={self.width}) of a head must be a multiple of `groups` (={self.groups})"

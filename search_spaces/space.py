@@ -58,7 +58,7 @@ class StageSpace:
     def __post_init__(self) -> None:
         _check_ascending("width", self.width)
         _check_ascending("depth", self.depth)
-        if self.stride not in (1, 2):
+        if type(self.stride) is not int or self.stride not in (1, 2):
             raise SpecError(f"`stride` (={self.stride}) of a stage must be 1 or 2")
         kinds = [menu.kind for menu in self.blocks]
         if not kinds or len(set(kinds)) < len(kinds):

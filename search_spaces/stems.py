@@ -41,7 +41,9 @@ class Stem:
     def __post_init__(self) -> None:
         if self.stride not in (1, 2):
             raise SpecError(f"`stride` (={self.stride}) of a stem must be 1 or 2")
-        if self.kernel % 2 == 0:
+        if self.width < 1:
+            raise SpecError(f"`width` (={self.width}) of a stem must be at least 1")
+        if self.kernel < 1 or self.kernel % 2 == 0:
             raise SpecError(f"`kernel` (={self.kernel}) of a stem must be odd")
 
     @property

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import signal
 import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from evaluators.evaluator import Report
-from search_spaces.errors import CandidateError
+from search_spaces.errors import NasError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,7 +79,7 @@ class LocalExecutor(Generic[J]):
             on_end: told once a job, with a reason if it failed.
 
         Raises:
-            Crash: a job raised something other than `CandidateError`.
+            Crash: a job raised what is neither a `NasError` nor a lack of memory or disk.
         """
         exhausted = False
         while True:
@@ -86,13 +87,26 @@ class LocalExecutor(Generic[J]):
                 job = next_job()
                 exhausted = job is None
                 if job is not None:
-                    worker = self._idle.pop() if self._idle else _Worker[J]()
-                    worker.begin(job)
+                    worker = self._begin(job)
                     self._busy[worker.connection] = worker
             if not self._busy:
                 return
             for connection in wait(list(self._busy)):
                 self._listen(self._busy[connection], on_report, on_end)  # type: ignore[index]
+
+    def _begin(self, job: Job[J]) -> _Worker[J]:
+        """Give `job` to an idle worker, or to a new one where that has died meanwhile."""
+        while self._idle:
+            worker = self._idle.pop()
+            try:
+                worker.begin(job)
+            except ConnectionError:
+                worker.end()
+            else:
+                return worker
+        worker = _Worker[J]()
+        worker.begin(job)
+        return worker
 
     def _listen(
         self,
@@ -102,13 +116,13 @@ class LocalExecutor(Generic[J]):
     ) -> None:
         try:
             message = worker.connection.recv()
+            if isinstance(message, Report):
+                worker.connection.send(on_report(worker.key, message))
+                return
         except (EOFError, ConnectionError):
             del self._busy[worker.connection]
             worker.end()
             on_end(worker.key, f"the worker process died ({worker.exit_text()})")
-            return
-        if isinstance(message, Report):
-            worker.connection.send(on_report(worker.key, message))
             return
         del self._busy[worker.connection]
         self._idle.append(worker)
@@ -131,7 +145,8 @@ class _Worker(Generic[J]):
         context = get_context("spawn")  # fork is unsafe once torch has threads
         self.connection, far = context.Pipe()
         self._process: BaseProcess = context.Process(target=_serve, args=(far,), daemon=True)
-        self._process.start()
+        with _interrupts_blocked():
+            self._process.start()
         far.close()
 
     def begin(self, job: Job[J]) -> None:
@@ -148,9 +163,21 @@ class _Worker(Generic[J]):
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Start a process that never sees Ctrl-C, which the terminal sends to all: it is ours."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection) -> None:
     """Run jobs as they come; the parent decides after each report and ends this process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     import torch
 
     torch.set_num_threads(1)
@@ -169,10 +196,10 @@ def _run(work: Work, connection: Connection) -> str | _Bug | None:
             connection.send(report)
             if not connection.recv():
                 break
-    except (CandidateError, MemoryError) as error:
-        return str(error) or type(error).__name__
-    except (EOFError, ConnectionError):
+    except (EOFError, ConnectionError):  # the parent is gone
         raise
+    except (NasError, OSError, MemoryError) as error:
+        return str(error) or type(error).__name__
     except Exception:
         return _Bug(traceback.format_exc())
     return None

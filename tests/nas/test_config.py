@@ -15,7 +15,7 @@ def test_plain_values_give_the_configuration_back():
         ({"workers": -1}, "`workers` .=-1. must be at least 1"),
         ({"budget_latency": 0.0}, "`budget_latency` .=0.0. must be positive"),
         ({"timeout": None}, "`trials` or `timeout` must be given"),
-        ({"seed": -1}, "`seed` .=-1. must be at least 0"),
+        ({"seed": -1}, "`seed` .=-1. must be from 0 to"),
     ],
 )
 def test_broken_rules_are_named(options, message):

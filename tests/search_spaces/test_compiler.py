@@ -1,0 +1,131 @@
+"""What is compiled on the spot: kept, and never missed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search_spaces import _compiler
+from search_spaces._shift_compiled import SOURCE
+
+ROOT = Path(__file__).parents[2]
+CODE = 'extern "C" int answer() { return 42; }\n'
+
+needs_compiler = pytest.mark.skipif(
+    _compiler.load(SOURCE) is None, reason="no C++ compiler that works"
+)
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = tmp_path / "_code.cpp"
+    file.write_text(CODE, "utf-8")
+    return file
+
+
+def kept(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "cache" / "nas" / "compiled").iterdir())
+
+
+@needs_compiler
+def test_is_compiled_once(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = _compiler.load(source)
+    assert library is not None
+    assert library.answer() == 42
+    (file,) = kept(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    assert _compiler.load(source) is not None
+    assert kept(tmp_path) == [file]
+
+
+@needs_compiler
+def test_other_code_is_another_library(source: Path, tmp_path: Path) -> None:
+    _compiler.load(source)
+    source.write_text(CODE.replace("42", "43"), "utf-8")
+    library = _compiler.load(source)
+    assert library is not None
+    assert library.answer() == 43
+    assert len(kept(tmp_path)) == 2
+
+
+def test_is_turned_off(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAS_COMPILE", "0")
+    assert _compiler.load(source) is None
+    assert not (tmp_path / "cache").exists()
+
+
+def fake_compiler(folder: Path, body: str) -> str:
+    folder.mkdir()
+    program = folder / "c++"
+    program.write_text(f"#!/bin/sh\n{body}\n", "utf-8")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("echo broken >&2; exit 1", "broken"),
+        ("exec sleep 60", "timed out"),
+        ('for last; do :; done; echo nonsense > "$last"', "invalid ELF|too short|file format"),
+    ],
+)
+def test_trouble_is_a_debug_message(
+    body: str,
+    reason: str,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(_compiler, "TIMEOUT_S", 0.5)
+    monkeypatch.setenv("PATH", fake_compiler(tmp_path / "bin", body))
+    with caplog.at_level(logging.DEBUG, _compiler.__name__):
+        assert _compiler.load(source) is None
+    (record,) = caplog.records
+    assert record.levelno == logging.DEBUG
+    assert re.search(reason, record.getMessage())
+
+
+def test_no_compiler_is_a_debug_message(
+    source: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with caplog.at_level(logging.DEBUG, _compiler.__name__):
+        assert _compiler.load(source) is None
+    assert "no C++ compiler is on the path" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_is_no_harm(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(source))  # a file
+    assert _compiler.load(source) is None
+
+
+@needs_compiler
+def test_processes_may_compile_at_once(source: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from search_spaces import _compiler;"
+        "print(_compiler.load(Path(sys.argv[1])).answer())"
+    )
+    command = [sys.executable, "-c", script, str(source)]
+    runs = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(3)]
+    assert [run.communicate(timeout=120)[0].strip() for run in runs] == [b"42"] * 3
+    assert len(kept(tmp_path)) == 1
+
+
+@needs_compiler
+def test_only_one_openmp_is_loaded() -> None:
+    _compiler.load(SOURCE)
+    maps = Path("/proc/self/maps").read_text("utf-8")
+    names = {line.split()[-1] for line in maps.splitlines() if "omp" in Path(line.split()[-1]).name}
+    assert len({name for name in names if "gomp" in name or "iomp" in name}) <= 1

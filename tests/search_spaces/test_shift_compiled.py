@@ -1,0 +1,124 @@
+"""The shifts in C++ against those in PyTorch, which have references of their own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from search_spaces import _shift_compiled as compiled
+from search_spaces import _shift_pure as pure
+from search_spaces.shift import ActiveShift, GroupedShift, Shift, SparseShift
+
+pytestmark = pytest.mark.skipif(compiled.library() is None, reason="no C++ compiler")
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Any:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def run(form: Callable[..., Tensor], maps: tuple[Tensor, ...], grad: Tensor, options: Any) -> Any:
+    x, dy, dx = (t.detach().clone().requires_grad_() for t in maps)
+    y = form(x, dy, dx, **options)
+    y.backward(grad.to(y.dtype))
+    with torch.no_grad():
+        assert torch.equal(form(x, dy, dx, **options), y)
+    return y.detach(), x.grad, dy.grad, dx.grad
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_equals_the_pure_form(seed: int) -> None:
+    rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    torch.set_num_threads(rng.choice((1, 2)))
+    shape = (
+        rng.randint(1, 3),
+        rng.choice((1, 3, 8, 16, 27, 44)),
+        *rng.choices((1, 2, 5, 8, 13), k=2),
+    )
+    rounded = rng.random() < 0.5
+    stride = 1 if rounded else rng.choice((1, 2, 3))
+    options = {"stride": stride, "rounded": rounded, "normalise": rng.random() < 0.3}
+    offsets = rng.choice((0.9, 2.0, 4.0, 30.0)) * (
+        2 * torch.rand(2, shape[1], generator=generator) - 1
+    )
+    offsets[:, :: rng.choice((1, 3))].round_()  # on the lattice
+    x = torch.randn(shape, generator=generator).to(memory_format=torch.channels_last)
+    grad = torch.randn(pure.move(x, *offsets, stride=stride).shape, generator=generator)
+    maps = x, *offsets
+    found = run(compiled.shift, maps, grad, options)
+    wanted = run(pure.shift, tuple(t.double() for t in maps), grad, options)
+    for i, (ours, theirs) in enumerate(zip(found, wanted, strict=True)):
+        if rounded and i < 2:  # nothing is computed
+            assert torch.equal(ours.double(), theirs)
+        torch.testing.assert_close(ours.double(), theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (3, 2), (5, 1), (5, 3)])
+def test_grouped_shift_equals_the_pure_form(kernel: int, dilation: int) -> None:
+    shift = GroupedShift(60, kernel, dilation)
+    x = torch.randn(2, 60, 7, 9).to(memory_format=torch.channels_last).requires_grad_()
+    y = shift(x)
+    assert torch.equal(y, pure.shift_fixed(x, shift.kernel, dilation))
+    grad = torch.randn(2, 60, 7, 9)  # channels first
+    expected = torch.autograd.grad(pure.shift_fixed(x, shift.kernel, dilation), x, grad)
+    assert torch.equal(*torch.autograd.grad(y, x, grad), *expected)
+
+
+def test_gradients_do_not_depend_on_the_threads() -> None:
+    x = torch.randn(4, 24, 30, 30).to(memory_format=torch.channels_last)
+    maps, grad = (x, torch.randn(24), torch.randn(24)), torch.randn_like(x)
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        results.append(run(compiled.shift, maps, grad, {}))
+    for result in results[1:]:
+        assert all(map(torch.equal, result, results[0]))
+
+
+def test_an_offset_that_is_not_a_number_shows() -> None:
+    offsets = torch.tensor([0.5, float("nan"), float("inf"), -float("inf")])
+    x = torch.ones(1, 4, 3, 3).to(memory_format=torch.channels_last)
+    for form in (compiled.shift, pure.shift):
+        y = form(x, offsets, torch.zeros(4))
+        assert y[:, 1].isnan().any()
+        assert y[:, 2:].eq(0).all()
+        assert y[:, 0].isfinite().all()
+
+
+def test_only_plain_maps_on_the_cpu_are_usable() -> None:
+    offsets = torch.zeros(4)
+    x = torch.randn(2, 4, 5, 5).to(memory_format=torch.channels_last)
+    assert compiled.usable(x, offsets)
+    assert compiled.usable(x[1:], offsets)
+    assert not compiled.usable(x.contiguous(), offsets)
+    assert not compiled.usable(x[:, :2], offsets)
+    assert not compiled.usable(x[:0], offsets)
+    assert not compiled.usable(x.double(), offsets)
+    assert not compiled.usable(x, offsets.double())
+    assert not compiled.usable(x.to("meta"), offsets)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not compiled.usable(x, offsets)
+
+
+@pytest.mark.parametrize("shift", [GroupedShift(20), ActiveShift(20, 2), SparseShift(20)])
+def test_other_layouts_give_the_same(shift: Shift) -> None:
+    x = torch.randn(2, 40, 6, 5)[:, ::2]
+    last = x.to(memory_format=torch.channels_last)
+    assert compiled.usable(last, torch.zeros(1))
+    torch.testing.assert_close(shift(x), shift(last))
+
+
+@pytest.mark.export
+@pytest.mark.parametrize("shift", [GroupedShift(20), ActiveShift(20, 2), SparseShift(20)])
+def test_a_tracer_sees_the_pure_form(shift: Shift) -> None:
+    x = torch.randn(2, 20, 6, 5).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        traced = torch.jit.trace(shift.eval(), x, check_trace=False)
+    torch.testing.assert_close(traced(x), shift(x).detach())
