@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -14,7 +13,13 @@ from search_spaces import _shift_compiled as compiled
 from search_spaces import _shift_pure as pure
 from search_spaces.shift import ActiveShift, GroupedShift, Shift, SparseShift
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 pytestmark = pytest.mark.skipif(compiled.library() is None, reason="no C++ compiler")
+
+
+SIZES = (1, 2, 5, 8, 13)
 
 
 @pytest.fixture(autouse=True)
@@ -37,19 +42,13 @@ def run(form: Callable[..., Tensor], maps: tuple[Tensor, ...], grad: Tensor, opt
 def test_equals_the_pure_form(seed: int) -> None:
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     torch.set_num_threads(rng.choice((1, 2)))
-    shape = (
-        rng.randint(1, 3),
-        rng.choice((1, 3, 8, 16, 27, 44)),
-        *rng.choices((1, 2, 5, 8, 13), k=2),
-    )
+    b, c, h, w = rng.randint(1, 3), rng.choice((1, 3, 8, 16, 27, 44)), *rng.choices(SIZES, k=2)
     rounded = rng.random() < 0.5
     stride = 1 if rounded else rng.choice((1, 2, 3))
     options = {"stride": stride, "rounded": rounded, "normalise": rng.random() < 0.3}
-    offsets = rng.choice((0.9, 2.0, 4.0, 30.0)) * (
-        2 * torch.rand(2, shape[1], generator=generator) - 1
-    )
+    offsets = rng.choice((0.9, 2.0, 4.0, 30.0)) * (2 * torch.rand(2, c, generator=generator) - 1)
     offsets[:, :: rng.choice((1, 3))].round_()  # on the lattice
-    x = torch.randn(shape, generator=generator).to(memory_format=torch.channels_last)
+    x = torch.randn(b, c, h, w, generator=generator).to(memory_format=torch.channels_last)
     grad = torch.randn(pure.move(x, *offsets, stride=stride).shape, generator=generator)
     maps = x, *offsets
     found = run(compiled.shift, maps, grad, options)
@@ -115,7 +114,7 @@ def test_other_layouts_give_the_same(shift: Shift) -> None:
     torch.testing.assert_close(shift(x), shift(last))
 
 
-@pytest.mark.export
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("shift", [GroupedShift(20), ActiveShift(20, 2), SparseShift(20)])
 def test_a_tracer_sees_the_pure_form(shift: Shift) -> None:
     x = torch.randn(2, 20, 6, 5).to(memory_format=torch.channels_last)
