@@ -116,7 +116,7 @@ def load(spec: DataSpec) -> Images:
     except (DataError, OSError) as error:
         raise DataError(f"{spec.name}: {error}") from error
     except UnknownName as error:
-        raise UnknownName(f"{error}; and no folder or .npz file has this name") from error
+        raise UnknownName(f"no folder, no .npz file and no data set: {error}") from error
     mean, std = _statistics(arrays.splits["train"][0])
     splits = {name: _split(*part) for name, part in arrays.splits.items()}
     return Images(name=spec.name, classes=arrays.classes, mean=mean, std=std, **splits)

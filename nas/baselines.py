@@ -100,7 +100,7 @@ def baselines(
     progress.started(seconds=config.timeout, trials=None)
     progress.phase("baselines")
     seconds = config.timeout and config.timeout * setup.workers / len(FAMILIES)
-    finish = Finish(setup.data, setup.recipe(config.final_epochs), directory / "models")
+    finish = Finish(setup.data, setup.recipe(setup.final_epochs), directory / "models")
     work = TimedFinish(finish, seconds)
     jobs = iter(
         [Job(n, partial(work, r["arch"], setup.task)) for n, r in rows.items() if "arch" in r]

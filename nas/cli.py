@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,9 +46,9 @@ def search(
     budget_size: options.BudgetSize = None,
     trials: options.Trials = None,
     timeout: options.Timeout = None,
-    epochs: options.Epochs = _DEFAULT.epochs,
+    epochs: options.Epochs = None,
     finalists: options.Finalists = _DEFAULT.finalists,
-    final_epochs: options.FinalEpochs = _DEFAULT.final_epochs,
+    final_epochs: options.FinalEpochs = None,
     workers: options.Workers = None,
     seed: options.Seed = _DEFAULT.seed,
     out: options.Out = None,
@@ -76,7 +77,7 @@ def baselines(
     budget_macs: options.BudgetMacs = None,
     budget_size: options.BudgetSize = None,
     timeout: options.Timeout = _DEFAULT.timeout,
-    final_epochs: options.FinalEpochs = _DEFAULT.final_epochs,
+    final_epochs: options.FinalEpochs = None,
     workers: options.Workers = None,
     seed: options.Seed = _DEFAULT.seed,
     out: options.Out = None,
@@ -90,7 +91,7 @@ def baselines(
     from .baselines import baselines as run
     from .live import live_progress, print_baselines, table_to_plain
 
-    console = Console(stderr=as_json)
+    console = _console(stderr=as_json)
     with live_progress(console) as progress:
         table = run(config, out, progress)
     if as_json:
@@ -142,7 +143,7 @@ def show(
     if as_json:
         print(json.dumps(description, indent=2))
     else:
-        print_layers(description, Console())
+        print_layers(description, _console())
 
 
 @app.command("list")
@@ -164,7 +165,29 @@ def list_(
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
-        print_list(rows, Console())
+        print_list(rows, _console())
+
+
+def _console(stderr: bool = False) -> Console:
+    """Return a console as wide as the terminal, or wide enough that `grep` finds whole words."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=250)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(version("nas-compact"))
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    """Find small, fast, accurate image networks for the device you have."""
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
@@ -178,6 +201,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):  # Typer's own: a mistyped option or value
             raise
+        if not error.format_message():  # the help was printed instead of a missing command
+            sys.exit(2)
         _refuse(error.format_message())
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -190,7 +215,7 @@ def _refuse(message: str) -> None:
 def _show_result(run: Callable[[Progress], Result], as_json: bool) -> None:
     from .live import live_progress, print_result, result_to_plain
 
-    console = Console(stderr=as_json)
+    console = _console(stderr=as_json)
     with live_progress(console) as progress:
         result = run(progress)
     if as_json:
@@ -199,3 +224,5 @@ def _show_result(run: Callable[[Progress], Result], as_json: bool) -> None:
         print_result(result, console)
     if result.status == "interrupted":
         sys.exit(130)
+    if result.recommended is None:
+        sys.exit(1)

@@ -32,9 +32,11 @@ class SearchConfig:
         budget_size: most bytes of weights.
         trials: most candidates; None goes on until the time is up.
         timeout: seconds for the whole run, final training included; None has no limit.
-        epochs: most epochs of a candidate in the search.
+        epochs: most epochs of a candidate in the search; None is as many as show it 40,000
+            images, at least 3 and at most 60.
         finalists: most architectures that are trained to the end and exported.
-        final_epochs: most epochs of a finalist; fewer when the time is short.
+        final_epochs: most epochs of a finalist, fewer when the time is short; None is four times
+            as many as `epochs`.
         workers: processes that train at the same time, one thread each; None is one a core.
         seed: what all randomness derives from.
     """
@@ -53,9 +55,9 @@ class SearchConfig:
     budget_size: int | None = None
     trials: int | None = None
     timeout: float | None = 600.0
-    epochs: int = 4
+    epochs: int | None = None
     finalists: int = 4
-    final_epochs: int = 16
+    final_epochs: int | None = None
     workers: int | None = None
     seed: int = 0
 

@@ -37,7 +37,7 @@ class Exploration:
         self._setup, self._study, self._clock = setup, study, clock
         self._directory, self._progress = directory, progress
         self._config = setup.config
-        self._halving = Halving(self._config.epochs, GOALS)
+        self._halving = Halving(setup.epochs, GOALS)
         self._known: dict[int, dict[str, float]] = {}  # metrics by candidate's number
         self._curves: dict[int, list[float]] = {}  # accuracies by epoch, likewise
         for curve, metrics in study.curves():  # of an earlier sitting
@@ -60,7 +60,7 @@ class Exploration:
                 self._progress.note("every architecture of the space has been tried")
                 return None
             if self._measure(candidate):
-                accuracy = Accuracy(self._setup.data, self._setup.recipe(self._config.epochs))
+                accuracy = Accuracy(self._setup.data, self._setup.recipe(self._setup.epochs))
                 return Job(candidate, partial(accuracy, candidate.arch, self._setup.task))
         return None
 
@@ -88,7 +88,7 @@ class Exploration:
         metrics = self._known[candidate.number]
         metrics |= {**report.metrics, "epochs": report.step}
         self._curves.setdefault(candidate.number, []).append(metrics["accuracy"])
-        stage = f"epoch {report.step}/{self._config.epochs}"
+        stage = f"epoch {report.step}/{self._setup.epochs}"
         self._progress.stage(str(candidate.number), stage, metrics)
         objectives = [metrics[metric.name] for metric in OBJECTIVES]
         return self._halving.goes_on(report.step, objectives) and self._clock.left(SHARE) != 0
@@ -98,7 +98,7 @@ class Exploration:
         if reason is not None:
             self._tell(candidate, "failed", metrics, reason)
         else:
-            whole = metrics["epochs"] == self._config.epochs
+            whole = metrics["epochs"] == self._setup.epochs
             self._tell(candidate, "complete" if whole else "stopped", metrics)
 
     def _tell(

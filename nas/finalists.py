@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from math import inf
+from time import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,11 +44,13 @@ class Finish:
         data: the images; this is the one place where the test split is read.
         recipe: of the training.
         models: the folder in which a folder of the architecture's digest is made.
+        deadline: time (as `time.time()` tells it) after which no further epoch begins.
     """
 
     data: DataSpec
     recipe: Recipe
     models: Path
+    deadline: float = inf
 
     def __call__(self, arch: Arch, task: Task) -> Iterator[Report]:
         """Yield a report an epoch; the model's folder is complete when this ends."""
@@ -59,6 +63,8 @@ class Finish:
         )
         for result in training:
             yield Report(result.epoch, {"accuracy": result.accuracy})
+            if time() > self.deadline:
+                break
         test_accuracy = evaluate(network, images.test, images)
         low, high = wilson(test_accuracy, len(images.test))
         directory = self.models / arch.digest

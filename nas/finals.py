@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from math import inf
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.arch import Arch
@@ -47,7 +49,9 @@ class Finals:
         digests, epochs = self._plan()
         archs = self._study.archs()
         waiting = [archs[d] for d in digests if finished(self._models, d) is None]
-        finish = Finish(self._setup.data, self._setup.recipe(epochs), self._models)
+        left = self._clock.left()
+        deadline = inf if left is None else time() + left
+        finish = Finish(self._setup.data, self._setup.recipe(epochs), self._models, deadline)
         jobs = iter([Job(arch, partial(finish, arch, self._setup.task)) for arch in waiting])
         with self._clock.phase("finalists"), LocalExecutor[Arch](self._setup.workers) as executor:
             executor.run(lambda: next(jobs, None), partial(self._epoch, epochs), self._ended)
@@ -92,7 +96,7 @@ class Finals:
             times = [self._setup.train_images / speed for speed in speeds]
             left = self._clock.left()
             seconds = None if left is None else left * _PLANNED
-            count, epochs = plan(times, config.final_epochs, self._setup.workers, seconds)
+            count, epochs = plan(times, self._setup.final_epochs, self._setup.workers, seconds)
             planned = {"digests": digests[:count], "epochs": epochs}
             update_run(self._directory, finalists=planned)
         return planned["digests"], planned["epochs"]

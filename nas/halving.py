@@ -8,6 +8,7 @@ because Optuna prunes no study with more than one.
 from __future__ import annotations
 
 from collections import defaultdict
+from math import ceil
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -21,12 +22,9 @@ Goals = tuple[Literal["min", "max"], ...]
 
 
 def rungs(epochs: int, eta: int = 3) -> tuple[int, ...]:
-    """Return the epochs after which candidates are compared: 9 -> (1, 3)."""
-    steps, step = [], 1
-    while step < epochs:
-        steps.append(step)
-        step *= eta
-    return tuple(steps)
+    """Return the epochs after which candidates are compared, a ninth and a third: 9 -> (1, 3)."""
+    steps = {ceil(epochs / eta**2), ceil(epochs / eta)}
+    return tuple(sorted(step for step in steps if step < epochs))
 
 
 class Halving:

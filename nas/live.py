@@ -33,14 +33,16 @@ def live_progress(console: Console) -> Iterator[Progress]:
         return
     progress = _Live(console)
     with progress.live:
-        yield progress
+        try:
+            yield progress
+        finally:
+            progress.finished()
 
 
 class _Live(Progress):
     """Two parts: lines that scroll by for what has ended, a table of what is under way."""
 
     def __init__(self, console: Console) -> None:
-        self.live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
         self._begun = monotonic()
         self._seconds: float | None = None
         self._trials: int | None = None
@@ -48,9 +50,14 @@ class _Live(Progress):
         self._under_way: dict[str, tuple[str, Mapping[str, float]]] = {}
         self._count = 0
         self._best: tuple[float, str] | None = None
+        # Last, for it draws at once.
+        self.live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
 
-    def started(self, *, seconds: float | None, trials: int | None) -> None:
-        self._begun, self._seconds, self._trials = monotonic(), seconds, trials
+    def started(self, *, seconds: float | None, trials: int | None, done: int = 0) -> None:
+        self._begun, self._seconds, self._trials, self._count = monotonic(), seconds, trials, done
+
+    def finished(self) -> None:
+        self._under_way = {}
 
     def phase(self, name: str) -> None:
         self._phase, self._under_way, self._best = name, {}, None

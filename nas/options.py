@@ -57,9 +57,14 @@ Timeout = Annotated[
         parser=_quantity(units.parse_seconds),
     ),
 ]
-Epochs = Annotated[int, _option("Search", "Most epochs of a candidate.")]
+Epochs = Annotated[
+    int | None,
+    _option("Search", "Most epochs of a candidate; default: to show it 40,000 images."),
+]
 Finalists = Annotated[int, _option("Search", "Architectures trained to the end and exported.")]
-FinalEpochs = Annotated[int, _option("Search", "Most epochs of a finalist.")]
+FinalEpochs = Annotated[
+    int | None, _option("Search", "Most epochs of a finalist; default: four times as many.")
+]
 Workers = Annotated[int | None, _option("Search", "Trainings side by side; default: one a core.")]
 Seed = Annotated[int, _option("Search", "What all randomness derives from.")]
 Out = Annotated[Path | None, _option("Output", "The run folder; default: runs/TIME.", "DIR")]

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class Progress:
     """The events of a search; the base class ignores them all."""
 
-    def started(self, *, seconds: float | None, trials: int | None) -> None:
-        """A run begins that may take `seconds` and `trials`; None is no limit."""
+    def started(self, *, seconds: float | None, trials: int | None, done: int = 0) -> None:
+        """A run begins that may take `seconds` and `trials`, of which some are `done`."""
 
     def phase(self, name: str) -> None:
         """Another phase of the run begins: "search" or "finalists"."""

@@ -35,7 +35,8 @@ def create_run(config: SearchConfig, out: Path | None) -> Path:
     """
     path = out or _free(Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"))
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunError(f"{path} exists; choose another --out, or go on with: nas resume {path}")
+        way_on = f", or go on with: nas resume {path}" if (path / "run.json").is_file() else ""
+        raise RunError(f"{path} exists; choose another --out{way_on}")
     try:
         (path / "models").mkdir(parents=True)
         write_text(path / "run.json", json.dumps(_header(config), indent=2))

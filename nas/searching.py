@@ -11,13 +11,14 @@ import pandas as pd
 from search_spaces.spaces import read_space, space_to_plain
 
 from .clock import Clock
+from .executors.local import refuse_unguarded_script
 from .exploring import Exploration
 from .files import write_text
 from .finals import Finals
 from .pareto import non_dominated, recommend
 from .progress import SILENT, Progress
 from .report import write_report
-from .runs import create_run, read_config, update_run, write_table
+from .runs import RunError, create_run, read_config, update_run, write_table
 from .setup import GOALS, OBJECTIVES, Setup
 from .study import Study
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .config import SearchConfig
 
 
+STUDY_FILE = "study.db"
 SPACE_FILE = "space.json"  # the space as the run found it, whatever becomes of its file
 
 
@@ -60,6 +62,7 @@ def search(config: SearchConfig, out: Path | None = None, progress: Progress = S
     Raises:
         NasError: bad options, data, space or folder, before anything is written.
     """
+    refuse_unguarded_script()
     setup = Setup(config)  # finds what is wrong before a folder is made
     directory = create_run(config.located(), out)
     write_text(directory / SPACE_FILE, json.dumps(space_to_plain(setup.space), indent=2))
@@ -72,7 +75,11 @@ def resume(directory: Path, progress: Progress = SILENT) -> Result:
     Raises:
         NasError: not a run folder, or its data are gone.
     """
-    setup = Setup(read_config(directory), read_space(directory / SPACE_FILE))
+    refuse_unguarded_script()
+    config, space = read_config(directory), read_space(directory / SPACE_FILE)
+    if not (directory / STUDY_FILE).is_file():
+        raise RunError(f"{directory}/{STUDY_FILE} is missing: the run's candidates are lost")
+    setup = Setup(config, space)
     return _run(setup, directory, progress)
 
 
@@ -85,7 +92,7 @@ def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
         OBJECTIVES,
         sampler=config.sampler,
         budget=setup.budget,
-        storage=f"sqlite:///{directory / 'study.db'}",
+        storage=f"sqlite:///{directory / STUDY_FILE}",
         seed=config.seed,
     )
     shape = {"classes": task.classes, "shape": list(task.shape)}
@@ -94,7 +101,7 @@ def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
     finals = Finals(setup, study, clock, directory, progress)
     status = "failed"
     try:
-        progress.started(seconds=clock.left(), trials=config.trials)
+        progress.started(seconds=clock.left(), trials=config.trials, done=study.asked)
         if finals.chosen is None:
             progress.phase("search")
             Exploration(setup, study, clock, directory, progress).run()
@@ -110,6 +117,7 @@ def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
 
 
 def _report(study: Study, finals: Finals, directory: Path, status: str) -> Result:
+    study.flush()
     trials = study.frame()
     rows = finals.rows()
     explored = trials[trials["state"].isin(["complete", "stopped"])]

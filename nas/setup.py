@@ -14,6 +14,7 @@ from search_spaces.budget import Budget, narrowest
 from search_spaces.errors import BudgetError
 from search_spaces.spaces import find_space, space_for
 
+from .config import ConfigError
 from .samplers import SAMPLERS
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from .config import SearchConfig
 
+SHOWN = 40_000  # training images, repeats counted, after which candidates can be told apart
 OBJECTIVES = (Accuracy.metrics[0], Latency.metrics[0])
 GOALS = tuple(metric.goal for metric in OBJECTIVES)
 
@@ -39,6 +41,8 @@ class Setup:
         train_images: how many there are to train on.
         space: where candidates come from.
         budget: on analytic costs.
+        epochs: of a candidate, at most.
+        final_epochs: of a finalist, at most.
         latency: the evaluator of the latency.
         workers: processes that train side by side.
 
@@ -51,6 +55,10 @@ class Setup:
         self.config = config
         self.latency = Latency(config.target)
         self.workers = config.workers or len(cores())
+        if self.workers > len(cores()):
+            raise ConfigError(
+                f"`workers` (={self.workers}) must be at most the number of cores (={len(cores())})"
+            )
         if space is None and config.space:
             space = find_space(config.space)
         self.data = DataSpec(
@@ -58,6 +66,8 @@ class Setup:
         )
         images = load(self.data)
         self.train_images = len(images.train)
+        self.epochs = config.epochs or min(max(3, round(SHOWN / self.train_images)), 60)
+        self.final_epochs = config.final_epochs or 4 * self.epochs
         self.task = Task(len(images.classes), images.shape)
         self.space: Space = space or space_for(images.shape)
         self.budget = Budget(config.budget_params, config.budget_macs, config.budget_size)

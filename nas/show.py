@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,15 +31,15 @@ def describe(
 
     Args:
         arch: a published network's name, or what else `read_arch` takes.
-        image: shape of the input as "3x224x224"; default: the publication's, or that.
-        classes: number of classes; default: the publication's, or 1000.
+        image: shape of the input as "3x224x224"; default: the publication's, the model's, or that.
+        classes: number of classes; default: the publication's, the model's, or 1000.
         fvcore: whether to build the network and to have fvcore count its MACs, too.
 
     Raises:
         SpecError: no such file, no architecture, or no shape.
     """
     found = read_arch(arch)
-    usual = NETWORKS[arch].task if arch in NETWORKS else IMAGENET
+    usual = _usual_task(arch)
     shape = parse_shape(image) if image else usual.shape
     task = Task(usual.classes if classes is None else classes, shape)
     cost = found.cost(task)
@@ -58,6 +59,18 @@ def describe(
         "peak_activations": cost.peak_activations,
         "layers": layers,
     }
+
+
+def _usual_task(arch: str) -> Task:
+    """Return the task of a published network or of an exported model's folder, else ImageNet's."""
+    if arch in NETWORKS:
+        return NETWORKS[arch].task
+    path = Path(arch) / "task.json"
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        return Task(len(about["classes"]), tuple(about["shape"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return IMAGENET
 
 
 def read_arch(text: str) -> Arch:

@@ -89,9 +89,10 @@ class Study:
         self._finished: list[FrozenTrial] = list(finished)
         self._rows = [_row(trial) for trial in finished]
         # Another stream after a resume: the sampler would repeat its first proposals.
-        self._brain = _open(None, directions, self._spec.make(seed + 7919 * len(finished)))
+        seed = (seed + 7919 * len(finished)) % 2**32
+        self._brain = _open(None, directions, self._spec.make(seed))
         self._brain.add_trials(finished)
-        self._rng = random.Random(seed + 7919 * len(finished))
+        self._rng = random.Random(seed)
         self._genes = {gene.name: gene for gene in space.genes()}
         self._numbers = {t.user_attrs["digest"]: t.user_attrs["number"] for t in finished}
         self._next = 1 + max(self._numbers.values(), default=-1)
@@ -158,10 +159,18 @@ class Study:
         else:
             values = [metrics.get(m.name, _WORST[m.goal]) for m in self.objectives]
             finished = self._brain.tell(trial, values)
-        if self._record:
-            self._record.add_trial(finished)
         self._finished.append(finished)
         self._rows.append(_row(finished))
+        if self._record:
+            self._record.add_trial(finished)
+
+    def flush(self) -> None:
+        """Write down what an interrupt kept `tell` from writing."""
+        if self._record:
+            written = {t.user_attrs["number"] for t in self._record.get_trials(deepcopy=False)}
+            for trial in self._finished:
+                if trial.user_attrs["number"] not in written:
+                    self._record.add_trial(trial)
 
     def curves(self) -> list[tuple[list[float], dict[str, float]]]:
         """Return the curve and the metrics of each finished candidate that has a curve."""

@@ -55,6 +55,10 @@ def read_space(path: Path) -> Space:
     try:
         text = path.read_text(encoding="utf-8")
         data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise SpecError(f"{path}: {place}{error.problem}") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SpecError(f"{path}: {' '.join(str(error).split())}") from None
     try:

@@ -10,7 +10,7 @@ import signal
 import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -42,6 +42,23 @@ class Job(Generic[J]):
 
 class Crash(RuntimeError):
     """A bug in our code met in a worker; it ends the search, with the worker's traceback."""
+
+
+class WorkerError(NasError, RuntimeError):
+    """Worker processes that cannot be started."""
+
+
+_GUARD = "a script must call nas under `if __name__ == '__main__':`, for its workers import it"
+
+
+def refuse_unguarded_script() -> None:
+    """Refuse to begin a search in a process that is only importing the script that began one.
+
+    Raises:
+        WorkerError: this is such a process.
+    """
+    if getattr(current_process(), "_inheriting", False):
+        raise WorkerError(_GUARD)
 
 
 class LocalExecutor(Generic[J]):
@@ -116,19 +133,32 @@ class LocalExecutor(Generic[J]):
     ) -> None:
         try:
             message = worker.connection.recv()
+            if message == _READY:
+                worker.ready = True
+                return
             if isinstance(message, Report):
                 worker.connection.send(on_report(worker.key, message))
                 return
         except (EOFError, ConnectionError):
             del self._busy[worker.connection]
             worker.end()
+            if not worker.ready:
+                raise WorkerError(f"a worker process could not start: {_GUARD}") from None
             on_end(worker.key, f"the worker process died ({worker.exit_text()})")
             return
         del self._busy[worker.connection]
         self._idle.append(worker)
         if isinstance(message, _Bug):
             raise Crash(message.text)
-        on_end(worker.key, message)
+        on_end(worker.key, message and message.reason)
+
+
+_READY = "ready"
+
+
+@dataclass(frozen=True)
+class _Failure:
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -140,6 +170,7 @@ class _Worker(Generic[J]):
     """The near end of a worker process."""
 
     key: J
+    ready = False  # whether it has come so far as to take jobs
 
     def __init__(self) -> None:
         context = get_context("spawn")  # fork is unsafe once torch has threads
@@ -182,6 +213,7 @@ def _serve(connection: Connection) -> None:
 
     torch.set_num_threads(1)
     try:
+        connection.send(_READY)
         while True:
             work: Work = connection.recv()
             connection.send(_run(work, connection))
@@ -189,7 +221,7 @@ def _serve(connection: Connection) -> None:
         return
 
 
-def _run(work: Work, connection: Connection) -> str | _Bug | None:
+def _run(work: Work, connection: Connection) -> _Failure | _Bug | None:
     """Return None for a job that ended well or was stopped, a reason if its candidate failed."""
     try:
         for report in work():
@@ -199,7 +231,7 @@ def _run(work: Work, connection: Connection) -> str | _Bug | None:
     except (EOFError, ConnectionError):  # the parent is gone
         raise
     except (NasError, OSError, MemoryError) as error:
-        return str(error) or type(error).__name__
+        return _Failure(str(error) or type(error).__name__)
     except Exception:
         return _Bug(traceback.format_exc())
     return None

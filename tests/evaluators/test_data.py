@@ -96,7 +96,7 @@ def test_spec_out_of_range(values, message):
 def test_unknown_name():
     with pytest.raises(
         UnknownName,
-        match=r"'cifar11'; did you mean 'cifar10'.*known: bundled, cifar10, .*no folder or .npz",
+        match=r"no folder, no .npz .*'cifar11'; did you mean 'cifar10'.*known: bundled, cifar10, ",
     ):
         load(DataSpec("cifar11"))
 

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from nas.halving import Halving, rungs
 
 
-@pytest.mark.parametrize(("epochs", "steps"), [(1, ()), (2, (1,)), (9, (1, 3)), (10, (1, 3, 9))])
+@pytest.mark.parametrize(
+    ("epochs", "steps"), [(1, ()), (2, (1,)), (4, (1, 2)), (9, (1, 3)), (50, (6, 17))]
+)
 def test_rungs_end_before_the_last_epoch(epochs, steps):
     assert rungs(epochs) == steps
 
@@ -28,6 +30,6 @@ def test_with_one_objective_the_best_third_so_far_goes_on(values):
 def test_with_two_objectives_rank_comes_before_accuracy():
     halving = Halving(9, ("max", "min"), eta=2)
     for accuracy in (0.5, 0.49, 0.48):
-        halving.goes_on(1, [accuracy, 5.0])
-    assert halving.goes_on(1, [0.4, 1.0])  # on the front, for it is faster
-    assert not halving.goes_on(1, [0.49, 6.0])  # more accurate, but dominated
+        halving.goes_on(3, [accuracy, 5.0])
+    assert halving.goes_on(3, [0.4, 1.0])  # on the front, for it is faster
+    assert not halving.goes_on(3, [0.49, 6.0])  # more accurate, but dominated

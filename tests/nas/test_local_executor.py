@@ -1,5 +1,8 @@
 import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -25,6 +28,17 @@ class Count:
             raise ZeroDivisionError("a bug")
         if self.end == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Raise:
+    """Work that fails at once."""
+
+    error: Exception
+
+    def __call__(self):
+        raise self.error
+        yield
 
 
 def run(works, workers=2, goes_on=lambda key, report: True):
@@ -65,6 +79,59 @@ def test_a_failed_candidate_does_not_stop_the_others():
 def test_a_killed_worker_takes_only_its_job_with_it():
     _, ends = run([Count(1, "killed"), Count(2), Count(2)], workers=1)
     assert ends == {0: "the worker process died (signal SIGKILL)", 1: None, 2: None}
+
+
+def test_a_worker_killed_while_the_parent_answers_takes_only_its_job_with_it():
+    def kill_first(key, report):
+        if key == 0:
+            os.kill(int(report.metrics["pid"]), signal.SIGKILL)
+            time.sleep(0.1)
+        return True
+
+    _, ends = run([Count(3), Count(2)], workers=1, goes_on=kill_first)
+    assert ends == {0: "the worker process died (signal SIGKILL)", 1: None}
+
+
+def test_a_worker_killed_between_jobs_is_replaced():
+    pids = []
+    jobs = iter([Job(0, Count(1)), Job(1, Count(1))])
+
+    def next_job():
+        if len(pids) == 1:
+            os.kill(pids[0], signal.SIGKILL)
+            time.sleep(0.1)
+        return next(jobs, None)
+
+    ends = {}
+    with LocalExecutor(1) as executor:
+        executor.run(
+            next_job,
+            lambda _, report: pids.append(int(report.metrics["pid"])) or True,
+            ends.__setitem__,
+        )
+    assert ends == {0: None, 1: None}
+    assert len(set(pids)) == 2
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), MemoryError("no memory")])
+def test_lack_of_disk_or_memory_is_the_jobs_failure(error):
+    _, ends = run([Raise(error), Count(1)], workers=1)
+    assert ends == {0: str(error), 1: None}
+
+
+def test_an_unguarded_script_is_refused_and_leaves_nothing(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import nas\nnas.search(nas.SearchConfig(trials=1, timeout=None, epochs=1))\n"
+    )
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(script)]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | paths, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "under `if __name__ == '__main__':`" in done.stderr
+    assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
 def test_a_bug_ends_the_run_with_its_traceback():

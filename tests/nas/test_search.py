@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from evaluators.evaluator import Report
 from nas.exporter import load
 from nas.progress import Progress
 from search_spaces.arch import Arch
-from search_spaces.errors import BudgetError, CandidateError, UnknownName
+from search_spaces.errors import BudgetError, CandidateError, NasError, UnknownName
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +173,67 @@ def test_a_killed_run_goes_on(config, tmp_path):
     assert len(pd.read_csv(run / "trials.csv")) == 4
 
 
+def test_a_finalist_that_cannot_be_exported_is_a_failure_and_the_rest_is_reported(
+    config, tmp_path, monkeypatch
+):
+    run = tmp_path / "run"
+
+    class Spoil(Progress):
+        """A file lies where the first finalist's folder should be made."""
+
+        def phase(self, name):
+            if name == "finalists":
+                for digest in pd.read_csv(run / "trials.csv")["digest"]:
+                    (run / "models" / digest).write_text("in the way")
+
+    result = nas.search(config, run, Spoil())
+    assert result.status == "complete"
+    assert (run / "report.html").exists()
+    assert result.pareto["test_accuracy"].isna().all()
+    assert nas.resume(run).status == "complete"
+
+
+def test_a_run_goes_on_from_another_directory_with_the_space_it_had(
+    config, toy, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(toy)
+    options = {"data": "images.npz", "space": "space.json"}
+    stopped = nas.search(replace(config, **options), tmp_path / "run", _StopAfter(1))
+    monkeypatch.chdir(tmp_path)
+    resumed = nas.resume(stopped.directory)
+    assert resumed.status == "complete"
+    assert len(resumed.trials) == 4
+
+
+def test_the_time_limit_holds_among_the_finalists(config, tmp_path):
+    limited = replace(config, timeout=6.0, trials=1, finalists=1, final_epochs=2000)
+    result = nas.search(limited, tmp_path / "run")
+    spent = json.loads((tmp_path / "run" / "run.json").read_text())["seconds"]
+    assert result.pareto["epochs"].max() < 2000
+    assert result.status == "complete"
+    assert spent.keys() == {"search", "finalists"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: (run / "study.db").unlink(), "study.db is missing"),
+        (lambda run: (run / "study.db").write_text("junk"), "cannot be opened as a study"),
+        (lambda run: (run / "run.json").write_text('{"schema": 1}'), "run.json is damaged"),
+        (
+            lambda run: (run / "run.json").write_text('{"schema": 1, "config": {"trials": "x"}}'),
+            "run.json is damaged",
+        ),
+        (lambda run: (run / "space.json").unlink(), "space.json"),
+    ],
+)
+def test_a_damaged_run_is_refused(result, tmp_path, damage, message):
+    run = shutil.copytree(result.directory, tmp_path / "run")
+    damage(run)
+    with pytest.raises(NasError, match=message):
+        nas.resume(run)
+
+
 class TestRefusals:
     """Each is found before a folder is made."""
 
@@ -183,6 +245,7 @@ class TestRefusals:
             ({"space": "smal"}, UnknownName, "unknown space 'smal'"),
             ({"data": "fashion"}, UnknownName, "fashion"),
             ({"budget_params": 20}, BudgetError, "budget `params` .=20. is below the narrowest"),
+            ({"workers": 999}, NasError, "`workers` .=999. must be at most the number of cores"),
             ({"budget_size": 80}, BudgetError, "budget `size_bytes` .=80. is below the narrowest"),
         ],
     )
