@@ -82,6 +82,7 @@ class Exploration:
             self._tell(candidate, "infeasible", metrics, reason)
             return False
         self._known[candidate.number] = metrics
+        self._progress.stage(str(candidate.number), "training", metrics)
         return True
 
     def _goes_on(self, candidate: Candidate, report: Report) -> bool:

@@ -110,7 +110,8 @@ def _figures(metrics: Mapping[str, float]) -> str:
 def print_result(result: Result, console: Console) -> None:
     """Print the front and where its files are."""
     if result.pareto.empty:
-        console.print("No candidate could be kept; trials.csv says why.", style="yellow")
+        why = "; trials.csv says why" if len(result.trials) else " so far"
+        console.print(f"No candidate could be kept{why}.", style="yellow")
         _print_reasons(result, console)
     else:
         console.print(_front_table(result))
