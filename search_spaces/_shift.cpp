@@ -346,13 +346,20 @@ void fetch(const float *map, Index row, Index rows, Index n) {
         for (Index i = 0; i < n; i += 16) __builtin_prefetch(map + row * n + i);
 }
 
+// Take the next `n` of `all`: a thread whose core is busy with something else leaves more to others.
+bool take(Index &next, Index &first, Index &end, Index all, Index n) {
+    first = __atomic_fetch_add(&next, n, __ATOMIC_RELAXED);
+    end = first + n < all ? first + n : all;
+    return first < all;
+}
+
 void forward(const Work &work, const float *x, float *y) {
     const Map &m = work.m;
-    Index n_x = m.h * m.w * m.c, n_y = m.w_out * m.c, all = m.n * m.h_out;
+    Index n_x = m.h * m.w * m.c, n_y = m.w_out * m.c, all = m.n * m.h_out, next = 0;
 #pragma omp parallel for num_threads(work.threads) if (work.threads > 1)
     for (int thread = 0; thread < work.threads; thread++) {
         Row row(work, thread);
-        for (Index i = all * thread / work.threads; i < all * (thread + 1) / work.threads; i++) {
+        for (Index i = 0, end = 0; i < end || take(next, i, end, all, PART); i++) {
             const float *image = x + i / m.h_out * n_x;
             fetch(image, i % m.h_out * m.stride + AHEAD, m.h, m.w * m.c);
             fetch(y, i, all, n_y);
@@ -368,12 +375,12 @@ int backward(const Work *work, const Work *real, const float *grad, const float 
     const Work &any = work ? *work : *real;
     const Map &m = any.m;
     Index parts = (m.h_out + PART - 1) / PART, all = m.n * parts, n_grad = m.h_out * m.w_out * m.c;
-    Index n_x = m.h * m.w * m.c;
+    Index n_x = m.h * m.w * m.c, next = 0;
     float *sums = real ? (float *)__builtin_calloc(all * 2 * m.c, sizeof(float)) : 0;
     if (real && !sums) return 1;
 #pragma omp parallel for num_threads(any.threads) if (any.threads > 1)
     for (int thread = 0; thread < any.threads; thread++)
-        for (Index i = all * thread / any.threads; i < all * (thread + 1) / any.threads; i++) {
+        for (Index i = 0, stop = 0; i < stop || take(next, i, stop, all, 1); i++) {
             Index image = i / parts, first = i % parts * PART, end = first + PART;
             const float *g = grad + image * n_grad;
             Index last = end < m.h_out ? end : m.h_out, below = end < m.h_out ? end * m.stride : m.h;

@@ -89,6 +89,7 @@ class ActiveShift(Shift):
         super().__init__()
         self.stride = stride
         self.normalise = normalise
+        self._memory = pure.Memory()
         self.alpha = nn.Parameter(torch.empty(channels).uniform_(-1, 1))  # horizontal
         self.beta = nn.Parameter(torch.empty(channels).uniform_(-1, 1))  # vertical
 
@@ -100,8 +101,10 @@ class ActiveShift(Shift):
         """(B, C, H, W) -> (B, C, ceil(H/stride), ceil(W/stride))."""
         if _is_traced():
             return pure.move(x, *_constant_offsets(self), stride=self.stride)
-        form = compiled.shift if compiled.usable(x, self.beta) else pure.shift
-        return form(x, self.beta, self.alpha, stride=self.stride, normalise=self.normalise)
+        offsets, stride, normalise = self.shift_parameters(), self.stride, self.normalise
+        if compiled.usable(x, self.beta):
+            return compiled.shift(x, *offsets, stride=stride, normalise=normalise)
+        return pure.shift(x, *offsets, stride=stride, normalise=normalise, memory=self._memory)
 
 
 class SparseShift(Shift):
@@ -120,6 +123,7 @@ class SparseShift(Shift):
 
     def __init__(self, channels: int, init: Literal["grouped", "ramp"] = "grouped") -> None:
         super().__init__()
+        self._memory = pure.Memory()
         dy, dx = _sparse_init(channels, init)
         self.a = nn.Parameter(dy)  # vertical
         self.b = nn.Parameter(dx)  # horizontal
@@ -132,8 +136,9 @@ class SparseShift(Shift):
         """(B, C, H, W) -> (B, C, H, W)."""
         if _is_traced():
             return pure.move(x, *_constant_offsets(self), rounded=True)
-        form = compiled.shift if compiled.usable(x, self.a) else pure.shift
-        return form(x, self.a, self.b, rounded=True)
+        if compiled.usable(x, self.a):
+            return compiled.shift(x, self.a, self.b, rounded=True)
+        return pure.shift(x, self.a, self.b, rounded=True, memory=self._memory)
 
     def penalty(self) -> Tensor:
         """Return the sum of the displacements' absolute values."""

@@ -225,3 +225,19 @@ def test_export_is_plain_convolutions(shift: Shift, scale: float) -> None:
     graph = onnx.load_from_string(export_onnx(shift, x)).graph
     assert {node.op_type for node in graph.node} <= {"Conv", "Constant"}
     torch.testing.assert_close(run_onnx(shift, x), shift(x).detach(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shift", [ActiveShift(6).double(), SparseShift(6).double()])
+def test_kernels_are_remembered_only_for_the_same_offsets_and_map(shift: Shift) -> None:
+    for scale, hw in ((1.0, (4, 5)), (1.0, (4, 5)), (1.0, (7, 2)), (3.0, (7, 2))):
+        x = maps(6, hw)
+        with torch.inference_mode():
+            for parameter in shift.shift_parameters():
+                parameter.data.copy_(scale * torch.tensor([0.3, -0.9, 1.2, 2.6, -1.5, 0.0]))
+            found = shift(x)
+        dy, dx = (p.tolist() for p in shift.shift_parameters())
+        if isinstance(shift, SparseShift):
+            dy, dx = ([math.copysign(math.floor(abs(d) + 0.5), d) for d in ds] for ds in (dy, dx))
+        torch.testing.assert_close(found, interpolate(x, dy, dx))
+    shift(maps(6, (7, 2))).sum().backward()  # what was made in inference mode may be saved
+    assert all(p.grad is not None for p in shift.shift_parameters())
