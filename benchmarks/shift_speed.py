@@ -2,7 +2,8 @@
 
 Each turn times the convolution, an operator, and the convolution again, and notes the ratio to the
 mean of both; the table has the median of the ratios, their quartiles, and whether the target is
-met. `copy` is a plain copy of each map that is written: the limit of what memory allows.
+met. `copy` is a plain copy of each map that is written: the limit of what memory allows. Freed
+memory is kept, as in training; without it, fresh pages add 0.1 to 0.3 to the large maps.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
+from evaluators.memory import keep_freed_memory
 from search_spaces import _shift_compiled
 from search_spaces.shift import ActiveShift, GroupedShift, Shift, SparseShift
 
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--turns", type=int, default=30)
     arguments = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     forms = ["pure"] if _shift_compiled.library() is None else ["pure", "compiled"]

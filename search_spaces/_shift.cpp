@@ -24,6 +24,29 @@ template <class V> INLINE void store(float *to, V v) {
     __builtin_memcpy(to, &v, sizeof v);
 }
 
+// Write past the caches, if `past` and if that is possible: a line need not be read to be written.
+template <class V> INLINE void stream(float *to, V v, bool) { store<V>(to, v); }
+
+#if defined __clang__ || defined __AVX512F__
+template <> INLINE void stream<Vec16>(float *to, Vec16 v, bool past) {
+    if (!past || (unsigned long long)to % sizeof v) return store<Vec16>(to, v);
+#ifdef __clang__
+    __builtin_nontemporal_store(v, (Vec16 *)to);
+#else
+    __builtin_ia32_movntps512(to, v);
+#endif
+}
+#endif
+
+// Let all see what was written past the caches.
+INLINE void drain() {
+#ifdef __SSE__
+    __builtin_ia32_sfence();
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
 // The taps of all channels along one axis: tap t reads (t - reach) * step ahead.
 struct Taps {
     int reach;
@@ -135,28 +158,28 @@ INLINE void gather(float *line, const Source *from, int count, Index n, Index c,
 
 template <class V, int COUNT>
 INLINE void scatter_some(float *to, const float *line, const float *weights, Index n,
-                         Index c, Index every, Index step) {
+                         Index c, Index every, Index step, bool past) {
     V weight[COUNT];
     for (int k = 0; k < COUNT; k++) weight[k] = load<V>(weights + k * c);
     for (Index x = 0; x < n; x++) {
         V sum = weight[0] * load<V>(line + x * every);
         for (int k = 1; k < COUNT; k++) sum += weight[k] * load<V>(line + x * every + k * step);
-        store<V>(to + x * c, sum);
+        stream<V>(to + x * c, sum, past);
     }
 }
 
 // to[x] = sum of weight * line[x * every + tap * step] over `count` taps.
 template <class V>
 INLINE void scatter(float *to, const float *line, const float *weights, int count, Index n,
-                    Index c, Index every, Index step) {
-    if (count == 1) return scatter_some<V, 1>(to, line, weights, n, c, every, step);
-    if (count == 2) return scatter_some<V, 2>(to, line, weights, n, c, every, step);
-    if (count == 3) return scatter_some<V, 3>(to, line, weights, n, c, every, step);
+                    Index c, Index every, Index step, bool past) {
+    if (count == 1) return scatter_some<V, 1>(to, line, weights, n, c, every, step, past);
+    if (count == 2) return scatter_some<V, 2>(to, line, weights, n, c, every, step, past);
+    if (count == 3) return scatter_some<V, 3>(to, line, weights, n, c, every, step, past);
     for (Index x = 0; x < n; x++) {
         V sum = {};
         for (int k = 0; k < count; k++)
             sum += load<V>(weights + k * c) * load<V>(line + x * every + k * step);
-        store<V>(to + x * c, sum);
+        stream<V>(to + x * c, sum, past);
     }
 }
 
@@ -213,8 +236,9 @@ void clear(float *from, Index n) { __builtin_memset(from, 0, n * sizeof(float));
     else if ((count) == 3) function<V, 3> arguments;                                              \
     else function<V, 0> arguments;
 
-const Index PART = 4;  // rows whose gradients are added up in float32, whatever the threads
-const Index AHEAD = 2;  // rows that are fetched early
+const Index PART = 8;  // rows whose gradients are added up in float32, whatever the threads
+const Index AHEAD = 4;  // rows that are fetched early
+const Index CACHE = 1 << 18;  // floats, from which a map is written past the caches
 
 // The work of a call: taps by whole or real offsets, blocks of channels, a scratch for each thread.
 struct Work {
@@ -289,7 +313,7 @@ struct Row {
         }
     }
 
-    void move(float *to, bool back) {
+    void move(float *to, bool back, bool past) {
         Index n_from = back ? m.w_out : m.w, n_to = back ? m.w : m.w_out, pad = work.pad();
         int every = back ? m.stride : 1;
         if (every > 1) clear(line, work.line * m.c);
@@ -308,7 +332,7 @@ struct Row {
             FOR_LANES(b.lanes,
                       gather<V>(part, from + i * taps(), counts[i], n_from, m.c, every);
                       scatter<V>(to + b.first, part + (back ? -ahead : ahead), weight, columns, n_to,
-                                 m.c, (back ? 1 : m.stride) * b.lanes, back ? -next : next))
+                                 m.c, (back ? 1 : m.stride) * b.lanes, back ? -next : next, past))
         }
     }
 
@@ -343,7 +367,7 @@ struct Row {
 // Ask for a row, if it is in a map of `rows`: its blocks jump through it, and would wait for each.
 void fetch(const float *map, Index row, Index rows, Index n) {
     if (row < rows)
-        for (Index i = 0; i < n; i += 16) __builtin_prefetch(map + row * n + i);
+        for (Index i = 0; i < n; i += 16) __builtin_prefetch(map + row * n + i, 0, 2);
 }
 
 // Take the next `n` of `all`: a thread whose core is busy with something else leaves more to others.
@@ -356,16 +380,18 @@ bool take(Index &next, Index &first, Index &end, Index all, Index n) {
 void forward(const Work &work, const float *x, float *y) {
     const Map &m = work.m;
     Index n_x = m.h * m.w * m.c, n_y = m.w_out * m.c, all = m.n * m.h_out, next = 0;
+    bool past = all * n_y >= CACHE;
 #pragma omp parallel for num_threads(work.threads) if (work.threads > 1)
     for (int thread = 0; thread < work.threads; thread++) {
         Row row(work, thread);
         for (Index i = 0, end = 0; i < end || take(next, i, end, all, PART); i++) {
             const float *image = x + i / m.h_out * n_x;
             fetch(image, i % m.h_out * m.stride + AHEAD, m.h, m.w * m.c);
-            fetch(y, i, all, n_y);
+            if (!past) fetch(y, i, all, n_y);
             row.find(image, i % m.h_out, false);
-            row.move(y + i * n_y, false);
+            row.move(y + i * n_y, false, past);
         }
+        drain();
     }
 }
 
@@ -376,10 +402,11 @@ int backward(const Work *work, const Work *real, const float *grad, const float 
     const Map &m = any.m;
     Index parts = (m.h_out + PART - 1) / PART, all = m.n * parts, n_grad = m.h_out * m.w_out * m.c;
     Index n_x = m.h * m.w * m.c, next = 0;
+    bool past = m.n * n_x >= CACHE;
     float *sums = real ? (float *)__builtin_calloc(all * 2 * m.c, sizeof(float)) : 0;
     if (real && !sums) return 1;
 #pragma omp parallel for num_threads(any.threads) if (any.threads > 1)
-    for (int thread = 0; thread < any.threads; thread++)
+    for (int thread = 0; thread < any.threads; thread++) {
         for (Index i = 0, stop = 0; i < stop || take(next, i, stop, all, 1); i++) {
             Index image = i / parts, first = i % parts * PART, end = first + PART;
             const float *g = grad + image * n_grad;
@@ -389,9 +416,9 @@ int backward(const Work *work, const Work *real, const float *grad, const float 
                 float *made = grad_x + image * n_x;
                 for (Index y = first * m.stride; y < below; y++) {
                     fetch(g, y / m.stride + AHEAD, m.h_out, m.w_out * m.c);
-                    fetch(made, y, m.h, m.w * m.c);
+                    if (!past) fetch(made, y, m.h, m.w * m.c);
                     row.find(g, y, true);
-                    row.move(made + y * m.w * m.c, true);
+                    row.move(made + y * m.w * m.c, true, past);
                 }
             }
             if (real) {
@@ -403,6 +430,8 @@ int backward(const Work *work, const Work *real, const float *grad, const float 
                 }
             }
         }
+        drain();
+    }
     for (Index i = 0; real && i < m.c; i++) {
         double down = 0, right = 0;
         for (Index k = 0; k < all; k++) {
