@@ -1,8 +1,8 @@
 """C++ that is compiled where it runs, once: next to nothing to install, and nothing to wait for.
 
 The source needs no header and is called through ctypes, so that a compiler takes a second and any
-Python and PyTorch will do. `NAS_COMPILE=0` turns it off; every reason why it does not work is a
-debug message, for there is always a slower form.
+Python and PyTorch will do. Every reason why it does not work is a debug message, for there is
+always a slower form.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ def load(source: Path) -> ctypes.CDLL | None:
     The library is kept in the user's cache, by all that it depends on. It appears there complete or
     not at all; two processes that build it at once replace each other's by its like, without locks.
     """
-    if os.environ.get("NAS_COMPILE") == "0":
-        return None
     try:
         runtime = _openmp()
         file = _cache() / f"{source.stem.strip('_')}-{_key(source, runtime)}.so"

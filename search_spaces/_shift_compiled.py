@@ -1,8 +1,9 @@
-"""The shifts in C++, for what is trained on a CPU: float32, channels-last."""
+"""The shifts in C++, for what is trained on a CPU: float32, channels-last; if NAS_COMPILE is 1."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,13 @@ _TENSOR_TYPES = (Tensor, nn.Parameter)
 def usable(x: Tensor, offsets: Tensor) -> bool:
     """Tell whether `shift` can move `x`; the first time, this may take a second to compile it."""
     return (
-        not torch.compiler.is_compiling()
+        os.environ.get("NAS_COMPILE") == "1"
+        and not torch.compiler.is_compiling()
         and type(x) in _TENSOR_TYPES  # nothing that only poses as a tensor in memory
         and x.dtype == offsets.dtype == torch.float32
         and x.device.type == offsets.device.type == "cpu"
+        and x.ndim == 4
+        and offsets.shape == (x.shape[1],)
         and x.numel() > 0
         and x.is_contiguous(memory_format=torch.channels_last)
         and not torch.is_autocast_enabled("cpu")
@@ -38,10 +42,11 @@ def usable(x: Tensor, offsets: Tensor) -> bool:
 def library() -> ctypes.CDLL | None:
     """Return the compiled functions, or nothing where they are not to be had."""
     found = _compiler.load(SOURCE)
-    if found is not None:
-        sizes = [*[ctypes.c_longlong] * 4, *[ctypes.c_int] * 4]
-        found.nas_shift.argtypes = [*[ctypes.c_void_p] * 4, *sizes]
-        found.nas_shift_back.argtypes = [*[ctypes.c_void_p] * 7, *sizes]
+    if found is None or not (hasattr(found, "nas_shift") and hasattr(found, "nas_shift_back")):
+        return None
+    sizes = [*[ctypes.c_longlong] * 4, *[ctypes.c_int] * 4]
+    found.nas_shift.argtypes = [*[ctypes.c_void_p] * 4, *sizes]
+    found.nas_shift_back.argtypes = [*[ctypes.c_void_p] * 7, *sizes]
     return found
 
 
@@ -66,7 +71,9 @@ def shift(
         rounded: whether whole offsets are used; their gradients remain those of real ones.
         normalise: whether the gradients of each channel's two offsets are scaled to norm 1.
     """
-    if not torch.is_grad_enabled() or not (x.requires_grad or dy.requires_grad):
+    dy, dx = dy.contiguous(), dx.contiguous()
+    learns = x.requires_grad or dy.requires_grad or dx.requires_grad
+    if not torch.is_grad_enabled() or not learns:
         return _forward(x, dy.detach(), dx.detach(), stride, step, rounded)
     options = stride, step, rounded, normalise
     moved: Tensor = _Compiled.apply(x, dy, dx, *options)  # type: ignore[no-untyped-call]
@@ -77,7 +84,7 @@ class _Compiled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dy: Tensor, dx: Tensor, *options: Any) -> Tensor:
         ctx.shape, ctx.options = x.shape, options
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, dy, dx)
+        ctx.save_for_backward(x if any(ctx.needs_input_grad[1:3]) else None, dy, dx)
         return _forward(x, dy, dx, *options[:3])
 
     @staticmethod
@@ -113,7 +120,9 @@ def _library() -> ctypes.CDLL:
 
 
 def _empty(shape: tuple[int, ...]) -> Tensor:
-    return torch.empty(shape, memory_format=torch.channels_last)
+    # Whatever the defaults of type and device are: the library writes float32 to memory.
+    last = torch.channels_last
+    return torch.empty(shape, dtype=torch.float32, device="cpu", memory_format=last)
 
 
 def _pointer(tensor: Tensor | None) -> int | None:

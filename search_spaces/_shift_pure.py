@@ -31,7 +31,12 @@ class Memory:
                 return _kernels(x, dy, dx, rounded)
             if self._seen is not None:
                 seen, sized, kernels = self._seen
-                if sized == size and seen.dtype == offsets.dtype and torch.equal(seen, offsets):
+                if (
+                    sized == size
+                    and seen.dtype == offsets.dtype
+                    and seen.device == offsets.device
+                    and torch.equal(seen, offsets)
+                ):
                     return kernels
             kernels = _kernels(x, dy, dx, rounded)
             self._seen = offsets, size, kernels
@@ -58,7 +63,8 @@ def shift(
     With `normalise`, the gradients of each channel's two offsets are scaled to norm 1.
     """
     kernels = (memory or Memory()).kernels(x, dy, dx, rounded)
-    if not torch.is_grad_enabled() or not (x.requires_grad or dy.requires_grad):
+    learns = x.requires_grad or dy.requires_grad or dx.requires_grad
+    if not torch.is_grad_enabled() or not learns:
         return _place(x, kernels, stride)
     options = kernels, stride, normalise
     moved: Tensor = _Move.apply(x, dy, dx, *options)  # type: ignore[no-untyped-call]
@@ -83,7 +89,9 @@ def shift_fixed(x: Tensor, kernel: Tensor, dilation: int) -> Tensor:
 
 def round_away(offsets: Tensor) -> Tensor:
     """Round half away from zero, as C does."""
-    return offsets.sign() * torch.floor(offsets.abs() + 0.5)
+    size = offsets.abs()
+    whole = size.floor()  # not floor(size + 0.5): adding rounds 0.49999997 up to 1
+    return offsets.sign() * (whole + (size - whole >= 0.5))
 
 
 def one_hot(dy: Tensor, dx: Tensor, reach: int) -> Tensor:
@@ -119,7 +127,7 @@ class _Move(torch.autograd.Function):
         stride: int,
         normalise: bool,
     ) -> Tensor:
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, dy, dx, *kernels)
+        ctx.save_for_backward(x if any(ctx.needs_input_grad[1:3]) else None, dy, dx, *kernels)
         ctx.shape, ctx.dtype, ctx.stride, ctx.normalise = x.shape, x.dtype, stride, normalise
         return _place(x, kernels, stride)
 

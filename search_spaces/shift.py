@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from . import _shift_compiled as compiled
 from . import _shift_pure as pure
+from .errors import SpecError
 
 
 class Shift(nn.Module):
@@ -58,6 +59,9 @@ class GroupedShift(Shift):
 
     def __init__(self, channels: int, kernel: int = 3, dilation: int = 1) -> None:
         super().__init__()
+        _check_positive(channels=channels, kernel=kernel, dilation=dilation)
+        if kernel % 2 == 0:
+            raise SpecError(f"`kernel` (={kernel}) of a shift must be odd")
         self.dilation = dilation
         dy, dx = grouped_offsets(channels, kernel)
         self.register_buffer("dy", dy, persistent=False)
@@ -87,6 +91,7 @@ class ActiveShift(Shift):
 
     def __init__(self, channels: int, stride: int = 1, *, normalise: bool = True) -> None:
         super().__init__()
+        _check_positive(channels=channels, stride=stride)
         self.stride = stride
         self.normalise = normalise
         self._memory = pure.Memory()
@@ -123,6 +128,9 @@ class SparseShift(Shift):
 
     def __init__(self, channels: int, init: Literal["grouped", "ramp"] = "grouped") -> None:
         super().__init__()
+        _check_positive(channels=channels)
+        if init not in ("grouped", "ramp"):
+            raise SpecError(f"`init` (={init!r}) of a shift must be 'grouped' or 'ramp'")
         self._memory = pure.Memory()
         dy, dx = _sparse_init(channels, init)
         self.a = nn.Parameter(dy)  # vertical
@@ -148,6 +156,12 @@ class SparseShift(Shift):
         """Return the share of the channels that do not move."""
         still = (pure.round_away(self.a.detach()) == 0) & (pure.round_away(self.b.detach()) == 0)
         return float(still.float().mean())
+
+
+def _check_positive(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise SpecError(f"`{name}` (={value}) of a shift must be at least 1")
 
 
 def grouped_offsets(channels: int, kernel: int) -> tuple[Tensor, Tensor]:

@@ -58,12 +58,6 @@ def test_other_code_is_another_library(source: Path, tmp_path: Path) -> None:
     assert len(kept(tmp_path)) == 2
 
 
-def test_is_turned_off(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NAS_COMPILE", "0")
-    assert _compiler.load(source) is None
-    assert not (tmp_path / "cache").exists()
-
-
 def fake_compiler(folder: Path, body: str) -> str:
     folder.mkdir()
     program = folder / "c++"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from search_spaces.errors import SpecError
 from search_spaces.shift import ActiveShift, GroupedShift, Shift, SparseShift, grouped_offsets
 from search_spaces.testing import export_onnx, run_onnx
 
@@ -241,3 +242,25 @@ def test_kernels_are_remembered_only_for_the_same_offsets_and_map(shift: Shift) 
         torch.testing.assert_close(found, interpolate(x, dy, dx))
     shift(maps(6, (7, 2))).sum().backward()  # what was made in inference mode may be saved
     assert all(p.grad is not None for p in shift.shift_parameters())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: GroupedShift(0), r"`channels` \(=0\) of a shift must be at least 1"),
+        (lambda: GroupedShift(9, kernel=2), r"`kernel` \(=2\) of a shift must be odd"),
+        (lambda: GroupedShift(9, dilation=0), r"`dilation` \(=0\)"),
+        (lambda: ActiveShift(9, stride=0), r"`stride` \(=0\)"),
+        (lambda: SparseShift(9, init="typo"), r"`init` \(='typo'\)"),
+    ],
+)
+def test_illegal_shifts_are_refused(make, message):
+    with pytest.raises(SpecError, match=message):
+        make()
+
+
+def test_just_below_a_half_is_not_rounded_up():
+    shift = SparseShift(1)
+    with torch.no_grad():
+        shift.a.fill_(0.49999997)
+    assert shift.unshifted_share() == 1.0

@@ -21,9 +21,10 @@ SIZES = (1, 2, 5, 8, 13)
 
 
 @pytest.fixture(autouse=True)
-def _threads() -> Any:
+def _threads(monkeypatch: pytest.MonkeyPatch) -> Any:
     if compiled.library() is None:
-        pytest.skip("no C++ compiler that works, or NAS_COMPILE=0")
+        pytest.skip("no C++ compiler that works")
+    monkeypatch.setenv("NAS_COMPILE", "1")
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -97,7 +98,8 @@ def test_only_plain_maps_on_the_cpu_are_usable() -> None:
     assert compiled.usable(x, offsets)
     assert compiled.usable(x[1:], offsets)
     assert not compiled.usable(x.contiguous(), offsets)
-    assert not compiled.usable(x[:, :2], offsets)
+    assert not compiled.usable(x[:, :2], torch.zeros(2))
+    assert not compiled.usable(x, torch.zeros(5))
     assert not compiled.usable(x[:0], offsets)
     assert not compiled.usable(x.double(), offsets)
     assert not compiled.usable(x, offsets.double())
@@ -110,7 +112,7 @@ def test_only_plain_maps_on_the_cpu_are_usable() -> None:
 def test_other_layouts_give_the_same(shift: Shift) -> None:
     x = torch.randn(2, 40, 6, 5)[:, ::2]
     last = x.to(memory_format=torch.channels_last)
-    assert compiled.usable(last, torch.zeros(1))
+    assert compiled.usable(last, torch.zeros(20))
     torch.testing.assert_close(shift(x), shift(last))
 
 
@@ -121,3 +123,43 @@ def test_a_tracer_sees_the_pure_form(shift: Shift) -> None:
     with torch.no_grad():
         traced = torch.jit.trace(shift.eval(), x, check_trace=False)
     torch.testing.assert_close(traced(x), shift(x).detach())
+
+
+LAST = torch.channels_last
+
+
+def test_it_is_off_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, offsets = torch.zeros(1, 9, 4, 4).contiguous(memory_format=LAST), torch.zeros(9)
+    assert compiled.usable(x, offsets)
+    monkeypatch.delenv("NAS_COMPILE")
+    assert not compiled.usable(x, offsets)
+
+
+@pytest.mark.parametrize("shift", [GroupedShift(9), ActiveShift(9), SparseShift(9)])
+def test_a_map_of_other_channels_is_refused(shift: Shift) -> None:
+    with pytest.raises(RuntimeError):
+        shift(torch.zeros(2, 20, 8, 8).contiguous(memory_format=LAST))
+
+
+def test_the_default_type_does_not_matter() -> None:
+    x, shift = torch.randn(2, 9, 8, 8).contiguous(memory_format=LAST), GroupedShift(9)
+    expected = shift(x)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        found = shift(x)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found, expected)
+
+
+def test_strided_offsets_are_read_as_they_are() -> None:
+    x, both = torch.randn(2, 9, 8, 8).contiguous(memory_format=LAST), torch.randn(9, 2)
+    strided = compiled.shift(x, both[:, 0], both[:, 1])
+    assert torch.equal(strided, compiled.shift(x, *both.T.contiguous()))
+
+
+def test_one_offset_may_learn_alone() -> None:
+    shift = ActiveShift(9)
+    shift.beta.requires_grad_(False)
+    shift(torch.randn(2, 9, 8, 8).contiguous(memory_format=LAST)).sum().backward()
+    assert shift.alpha.grad is not None
