@@ -96,36 +96,43 @@ def baselines(
     """
     setup = Setup(config)
     rows = {name: _row(name, setup) for name in FAMILIES}
-    directory = create_run(config, out)
+    directory = create_run(config.located(), out)
     progress.started(seconds=config.timeout, trials=None)
     progress.phase("baselines")
-    seconds = config.timeout and config.timeout * setup.workers / len(FAMILIES)
-    finish = Finish(setup.data, setup.recipe(setup.final_epochs), directory / "models")
-    work = TimedFinish(finish, seconds)
-    jobs = iter(
-        [Job(n, partial(work, r["arch"], setup.task)) for n, r in rows.items() if "arch" in r]
-    )
+    status = "failed"
+    try:
+        _train(rows, setup, directory, progress)
+        status = "complete"
+    except KeyboardInterrupt:
+        status = "interrupted"
+    finally:
+        table = pd.DataFrame(list(rows.values()))
+        write_table(directory / "baselines.csv", table)
+        update_run(directory, status=status)
+    return table
 
-    def report_epoch(name: str, report: Report) -> bool:
+
+def _train(
+    rows: dict[str, dict[str, Any]], setup: Setup, directory: Path, progress: Progress
+) -> None:
+    """Train, test, export and measure the networks; what becomes of each is entered in its row."""
+    timeout, models = setup.config.timeout, directory / "models"
+    finish = Finish(setup.data, setup.recipe(setup.final_epochs), models)
+    work = TimedFinish(finish, timeout and timeout * setup.workers / len(FAMILIES))
+    archs = {name: row["arch"] for name, row in rows.items() if "arch" in row}
+    jobs = iter([Job(name, partial(work, arch, setup.task)) for name, arch in archs.items()])
+
+    def goes_on(name: str, report: Report) -> bool:
         progress.stage(name, f"epoch {report.step}", report.metrics)
         return True
 
     def ended(name: str, reason: str | None) -> None:
-        arch = rows[name]["arch"]
-        metrics = finished(directory / "models", arch.digest) or {}
-        rows[name] |= {**metrics, "reason": reason}
+        metrics = finished(models, archs[name].digest) or {}
+        rows[name] |= {**metrics, "reason": reason, **_latency(archs[name], setup)}
         progress.ended(name, "failed" if reason else "complete", metrics, reason or "")
 
     with LocalExecutor[str](setup.workers) as executor:
-        executor.run(lambda: next(jobs, None), report_epoch, ended)
-    for name, row in rows.items():
-        if "arch" in row:
-            progress.stage(name, "measuring", {})
-            row |= _latency(row["arch"], setup)
-    table = pd.DataFrame(list(rows.values()))
-    write_table(directory / "baselines.csv", table)
-    update_run(directory, status="complete")
-    return table
+        executor.run(lambda: next(jobs, None), goes_on, ended)
 
 
 def _row(name: str, setup: Setup) -> dict[str, Any]:

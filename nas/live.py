@@ -176,7 +176,8 @@ def print_baselines(table: pd.DataFrame, console: Console) -> None:
         shown.add_column(column, justify="right")
     for row in table_to_plain(table):
         imagenet = f"{row['imagenet_top1']:.1f}% {row['imagenet_source']}"
-        cells = [row["reason"]] if row.get("reason") else _measured(row)
+        done = not row.get("reason") and row.get("latency_ms") is not None
+        cells = _measured(row) if done else [row.get("reason") or "not trained"]
         shown.add_row(row["network"], *cells, *[""] * (5 - len(cells)), imagenet)
     console.print(shown)
 
