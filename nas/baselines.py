@@ -17,7 +17,7 @@ from search_spaces.errors import BudgetError, CandidateError
 from search_spaces.network import build
 from search_spaces.networks import NETWORKS, adapted
 
-from .executors.local import Job, LocalExecutor
+from .executors.local import Job, LocalExecutor, refuse_unguarded_script
 from .finalists import Finish, finished
 from .progress import SILENT, Progress
 from .runs import create_run, update_run, write_table
@@ -75,9 +75,24 @@ def _speed(arch: Arch, task: Task, images: Images) -> tuple[float, int]:
     return last.images_per_s, len(train_split)
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What a run of baselines leaves.
+
+    Attributes:
+        directory: the run folder.
+        table: a row for each network, as in `baselines.csv`; failures have their `reason`.
+        status: "complete" or "interrupted".
+    """
+
+    directory: Path
+    table: pd.DataFrame
+    status: str
+
+
 def baselines(
     config: SearchConfig, out: Path | None = None, progress: Progress = SILENT
-) -> pd.DataFrame:
+) -> Comparison:
     """Train, test, measure and export the six networks, each filling the budget.
 
     Conditions are those of a search with the same `config`: data, recipe, target, budgets, seed.
@@ -88,12 +103,10 @@ def baselines(
         out: the run folder; by default `runs/<time>`.
         progress: told what happens.
 
-    Returns:
-        A row for each network, also in `baselines.csv`; failures have their `reason`.
-
     Raises:
         NasError: bad options, data or folder, before anything is written.
     """
+    refuse_unguarded_script()
     setup = Setup(config)
     rows = {name: _row(name, setup) for name in FAMILIES}
     directory = create_run(config.located(), out)
@@ -106,10 +119,12 @@ def baselines(
     except KeyboardInterrupt:
         status = "interrupted"
     finally:
-        table = pd.DataFrame(list(rows.values()))
+        table = pd.DataFrame(
+            [row | {"arch": str(row["arch"])} if "arch" in row else row for row in rows.values()]
+        )
         write_table(directory / "baselines.csv", table)
         update_run(directory, status=status)
-    return table
+    return Comparison(directory, table, status)
 
 
 def _train(

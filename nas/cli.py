@@ -76,7 +76,7 @@ def baselines(
     budget_params: options.BudgetParams = None,
     budget_macs: options.BudgetMacs = None,
     budget_size: options.BudgetSize = None,
-    timeout: options.Timeout = _DEFAULT.timeout,
+    timeout: options.Timeout = None,
     final_epochs: options.FinalEpochs = None,
     workers: options.Workers = None,
     seed: options.Seed = _DEFAULT.seed,
@@ -86,6 +86,7 @@ def baselines(
     """Train and measure the six published networks under a search's conditions."""
     given = dict(locals())
     del given["out"], given["as_json"]
+    given["timeout"] = timeout or _DEFAULT.timeout
     config = SearchConfig(**given)
 
     from .baselines import baselines as run
@@ -93,11 +94,14 @@ def baselines(
 
     console = _console(stderr=as_json)
     with live_progress(console) as progress:
-        table = run(config, out, progress)
+        done = run(config, out, progress)
     if as_json:
-        print(json.dumps(table_to_plain(table), indent=2))
+        print(json.dumps(table_to_plain(done.table), indent=2))
     else:
-        print_baselines(table, console)
+        print_baselines(done.table, console)
+        console.print(f"Table: {done.directory / 'baselines.csv'}", soft_wrap=True)
+    if done.status == "interrupted":
+        sys.exit(130)
 
 
 @app.command()

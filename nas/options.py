@@ -52,7 +52,7 @@ Timeout = Annotated[
     float | None,
     _option(
         "Search",
-        "Time for the whole run; default 10m, or none with --trials.",
+        "Time for the whole run; default 10m (a search with --trials: none).",
         "10m",
         parser=_quantity(units.parse_seconds),
     ),
@@ -63,7 +63,8 @@ Epochs = Annotated[
 ]
 Finalists = Annotated[int, _option("Search", "Architectures trained to the end and exported.")]
 FinalEpochs = Annotated[
-    int | None, _option("Search", "Most epochs of a finalist; default: four times as many.")
+    int | None,
+    _option("Search", "Most epochs of the final training; default: four times --epochs."),
 ]
 Workers = Annotated[int | None, _option("Search", "Trainings side by side; default: one a core.")]
 Seed = Annotated[int, _option("Search", "What all randomness derives from.")]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
+SPACE_FILE = "space.json"  # the space as a search found it, whatever becomes of its file
 _PACKAGES = ("torch", "optuna", "onnxruntime", "numpy", "pandas")
 
 
@@ -35,7 +36,7 @@ def create_run(config: SearchConfig, out: Path | None) -> Path:
     """
     path = out or _free(Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"))
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        way_on = f", or go on with: nas resume {path}" if (path / "run.json").is_file() else ""
+        way_on = f", or go on with: nas resume {path}" if (path / SPACE_FILE).is_file() else ""
         raise RunError(f"{path} exists; choose another --out{way_on}")
     try:
         (path / "models").mkdir(parents=True)

@@ -18,7 +18,7 @@ from .finals import Finals
 from .pareto import non_dominated, recommend
 from .progress import SILENT, Progress
 from .report import write_report
-from .runs import RunError, create_run, read_config, update_run, write_table
+from .runs import SPACE_FILE, RunError, create_run, read_config, update_run, write_table
 from .setup import GOALS, OBJECTIVES, Setup
 from .study import Study
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 
 STUDY_FILE = "study.db"
-SPACE_FILE = "space.json"  # the space as the run found it, whatever becomes of its file
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,7 @@ def search(config: SearchConfig, out: Path | None = None, progress: Progress = S
     """
     refuse_unguarded_script()
     setup = Setup(config)  # finds what is wrong before a folder is made
+    setup.check_budget()
     directory = create_run(config.located(), out)
     write_text(directory / SPACE_FILE, json.dumps(space_to_plain(setup.space), indent=2))
     return _run(setup, directory, progress)
@@ -76,7 +76,10 @@ def resume(directory: Path, progress: Progress = SILENT) -> Result:
         NasError: not a run folder, or its data are gone.
     """
     refuse_unguarded_script()
-    config, space = read_config(directory), read_space(directory / SPACE_FILE)
+    config = read_config(directory)
+    if not (directory / SPACE_FILE).is_file():
+        raise RunError(f"{directory}/{SPACE_FILE} is missing: only a search can be resumed")
+    space = read_space(directory / SPACE_FILE)
     if not (directory / STUDY_FILE).is_file():
         raise RunError(f"{directory}/{STUDY_FILE} is missing: the run's candidates are lost")
     setup = Setup(config, space)

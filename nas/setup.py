@@ -47,7 +47,7 @@ class Setup:
         workers: processes that train side by side.
 
     Raises:
-        NasError: an unknown name, unusable data, or a budget that no architecture can meet.
+        NasError: an unknown name or unusable data.
     """
 
     def __init__(self, config: SearchConfig, space: Space | None = None) -> None:
@@ -71,13 +71,17 @@ class Setup:
         self.task = Task(len(images.classes), images.shape)
         self.space: Space = space or space_for(images.shape)
         self.budget = Budget(config.budget_params, config.budget_macs, config.budget_size)
-        self._check_budget()
 
     def recipe(self, epochs: int) -> Recipe:
         """Return how networks are trained for `epochs` epochs."""
         return Recipe(epochs=epochs, seed=self.config.seed)
 
-    def _check_budget(self) -> None:
+    def check_budget(self) -> None:
+        """Refuse a budget that no architecture of the space can meet.
+
+        Raises:
+            BudgetError: the message has the budget and the least that narrowing can reach.
+        """
         for name, limit in vars(self.budget).items():
             least = narrowest(self.space, self.task, name) if limit is not None else 0
             if limit is not None and least > limit:

@@ -5,6 +5,7 @@ import pytest
 
 import nas
 from nas.baselines import FAMILIES, baselines, one_family_each
+from nas.cli import main
 from search_spaces.arch import Task
 from search_spaces.block import kind_of
 from search_spaces.networks import NETWORKS, adapted
@@ -47,7 +48,7 @@ def config(toy):
 
 
 def test_all_six_are_trained_tested_and_measured(config, tmp_path):
-    table = baselines(config, tmp_path / "run")
+    table = baselines(config, tmp_path / "run").table
     assert table["network"].tolist() == list(FAMILIES)
     done = table[table["reason"].isna()]
     assert len(done) >= 3
@@ -70,3 +71,24 @@ def test_a_search_may_begin_with_the_families(config, toy, tmp_path):
     result = nas.search(replace(config, **options, epochs=1, finalists=1), tmp_path / "run")
     kinds = ["mbconv", "csc", "active_shift"]
     assert all(kind in arch for kind, arch in zip(kinds, result.trials["arch"], strict=True))
+
+
+def test_the_command_prints_json_or_a_table(toy, tmp_path, capsys):
+    arguments = ["baselines", "--data", str(toy / "images.npz"), "--final-epochs", "1"]
+    for form, out in ((["--json"], "a"), ([], "b")):
+        budget = ["--budget-params", "3K", "--out", str(tmp_path / out)]
+        with pytest.raises(SystemExit) as end:
+            main([*arguments, *budget, *form])
+        assert end.value.code == 0
+        text = capsys.readouterr().out
+        if form:
+            rows = json.loads(text)
+            assert [row["network"] for row in rows] == list(FAMILIES)
+            assert any(row["test_accuracy"] is not None for row in rows)
+        else:
+            assert all(name in text for name in FAMILIES)
+            assert "baselines.csv" in text
+    with pytest.raises(SystemExit) as end:
+        main(["resume", str(tmp_path / "a")])
+    assert end.value.code == 2
+    assert "only a search can be resumed" in capsys.readouterr().err
