@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 METRICS_FILE = "metrics.json"
 _PATIENCE = 4  # epochs without a better validation accuracy after which it counts as settled
-_SHARE_OF_EPOCHS = 0.5
+_SHARE_OF_EPOCHS = 0.75
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def plan(
 ) -> tuple[int, int]:
     """Return how many finalists to train, and for how many epochs, in the time that is left.
 
-    Rather fewer finalists than less than half of the epochs, but never fewer than workers.
+    Rather fewer finalists than less than three quarters of the epochs, but as many as workers.
 
     Args:
         epoch_seconds: how long an epoch of each takes one worker, the most important first.

@@ -34,8 +34,8 @@ class TestChoose:
     [
         ([10.0] * 4, None, (4, 24)),  # no limit
         ([10.0] * 4, 480.0, (4, 24)),  # two rounds of 24 epochs of 10 s
-        ([10.0] * 4, 240.0, (4, 12)),  # half of the epochs is enough
-        ([10.0] * 4, 200.0, (3, 13)),  # less is not
+        ([10.0] * 4, 360.0, (4, 18)),  # three quarters of the epochs are enough
+        ([10.0] * 4, 300.0, (3, 20)),  # less is not
         ([10.0] * 4, 20.0, (2, 2)),  # but both workers work
         ([10.0, 40.0], 400.0, (2, 10)),  # the slowest sets the pace
         ([10.0] * 4, 0.0, (2, 1)),
