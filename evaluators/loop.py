@@ -149,7 +149,7 @@ class Training:
         labels = self.images.train.labels[index].to(self._device)
         logits = self.network(normalise(pixels.to(self._device), self.images))
         loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-        penalties = [module.penalty() for module in self._penalised]
+        penalties = [module.penalty(recipe.shift_norm) for module in self._penalised]
         self._optimizer.zero_grad()
         total = loss + recipe.shift_penalty * sum(penalties)
         total.backward()  # type: ignore[no-untyped-call]

@@ -19,8 +19,8 @@ Group = dict[str, Any]
 class Penalised(Protocol):
     """A module, such as a sparse shift, that adds to the loss and is frozen half-way."""
 
-    def penalty(self) -> Tensor:
-        """Return what it adds to the loss."""
+    def penalty(self, norm: str) -> Tensor:
+        """Return what it adds to the loss: a norm, "l1" or "l2", before its factor."""
 
     def freeze(self) -> None:
         """Stop learning."""
@@ -40,18 +40,18 @@ def sgd(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
 def parameter_groups(network: nn.Module, recipe: Recipe) -> list[Group]:
     """Return the parameters by learning rate (`lr_scale`) and weight decay.
 
-    Weights of convolutions and linear layers decay; norms, biases and slopes do not; shifts say for
-    themselves what applies to their offsets.
+    Weights of convolutions and linear layers decay; norms, biases, slopes and the offsets of shifts
+    do not. Shifts say for themselves how fast their offsets learn.
     """
-    shifts = {
-        id(parameter): (shift.lr_multiplier, shift.decays)
+    scales = {
+        id(parameter): shift.lr_multiplier
         for shift in network.modules()
         if isinstance(shift, Shift)
         for parameter in shift.shift_parameters()
     }
     groups: dict[tuple[float, bool], Group] = {}
     for parameter in network.parameters():
-        scale, decays = key = shifts.get(id(parameter), (1.0, parameter.ndim > 1))
+        scale, decays = key = scales.get(id(parameter), 1.0), parameter.ndim > 1
         decay = recipe.weight_decay if decays else 0.0
         group = groups.setdefault(key, {"params": [], "lr_scale": scale, "weight_decay": decay})
         group["params"].append(parameter)

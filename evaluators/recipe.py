@@ -22,7 +22,7 @@ class Recipe:
         batch: images of a step, at most; an epoch is cut into batches that differ by one at most.
         lr: highest learning rate for a batch of 128; it grows in proportion to `batch`.
         momentum: of the gradients.
-        weight_decay: of convolutions and linear layers, not of norms, biases, slopes and shifts.
+        weight_decay: of convolutions and linear layers; not of norms, biases, slopes or any shift.
         warmup: share of all steps during which the learning rate rises.
         label_smoothing: share of the target that all classes divide among them.
         ema_decay: share of the average of the weights that a step keeps; less in the first steps.
@@ -31,6 +31,7 @@ class Recipe:
         erase: side of the square that is cut out, as a share of the image's; 0 cuts nothing.
         clip: longest gradient over all parameters; 0 does not clip.
         shift_penalty: factor of the sparse shifts' displacements in the loss.
+        shift_norm: which of them: "l1", their absolute values, or "l2", half their squares.
         seed: decides weights, order and augmentation.
 
     Raises:
@@ -50,6 +51,7 @@ class Recipe:
     erase: float = 0.0
     clip: float = 0.0
     shift_penalty: float = 5e-4
+    shift_norm: str = "l1"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -60,8 +62,11 @@ class Recipe:
             raise SpecError(f"`seed` (={self.seed}) must be below 2**32")
         if not 0 < self.lr < math.inf:
             raise SpecError(f"`lr` (={self.lr}) must be above 0")
-        if not 0 <= self.weight_decay < math.inf:
-            raise SpecError(f"`weight_decay` (={self.weight_decay}) must not be negative")
+        for name in ("weight_decay", "shift_penalty"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise SpecError(f"`{name}` (={getattr(self, name)}) must be finite, 0 or more")
+        if self.shift_norm not in ("l1", "l2"):
+            raise SpecError(f"`shift_norm` (={self.shift_norm!r}) must be 'l1' or 'l2'")
         for name in ("momentum", "warmup", "label_smoothing", "ema_decay", "erase"):
             if not 0 <= getattr(self, name) < 1:
                 raise SpecError(f"`{name}` (={getattr(self, name)}) must lie in [0, 1)")

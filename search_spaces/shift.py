@@ -6,8 +6,9 @@ has the forms that were tried and what they cost.
 
 Sources: grouped, Wu et al. 2017, arXiv:1711.08141 (kernels: shiftnet_cuda_v2); active, Jeon & Kim
 2018, arXiv:1806.07370 (layer: Active-Shift); sparse, Chen et al. 2019, arXiv:1903.05285 (layer:
-SparseShiftLayer). Departures: the sparse shift's gradient uses a true floor, where the released
-kernel truncates negative coordinates, which changes border pixels only.
+SparseShiftLayer). Departures of the sparse shift: its gradient uses a true floor, where the
+released kernel truncates negative coordinates, which changes border pixels only; its penalty is the
+paper's L1 term, where the released code has none and decays the offsets like the weights.
 """
 
 from __future__ import annotations
@@ -28,11 +29,9 @@ class Shift(nn.Module):
 
     Attributes:
         lr_multiplier: learning rate of the offsets over that of the weights.
-        decays: whether weight decay applies to the offsets.
     """
 
     lr_multiplier: ClassVar[float] = 1.0
-    decays: ClassVar[bool] = False
 
     def shift_parameters(self) -> tuple[nn.Parameter, ...]:
         """Return the learned offsets: vertical, horizontal; nothing if they are fixed."""
@@ -124,8 +123,6 @@ class SparseShift(Shift):
             offsets from -1 to below 2, as the released code initialises them under Python 3.
     """
 
-    decays: ClassVar[bool] = True
-
     def __init__(self, channels: int, init: Literal["grouped", "ramp"] = "grouped") -> None:
         super().__init__()
         _check_positive(channels=channels)
@@ -148,9 +145,21 @@ class SparseShift(Shift):
             return compiled.shift(x, self.a, self.b, rounded=True)
         return pure.shift(x, self.a, self.b, rounded=True, memory=self._memory)
 
-    def penalty(self) -> Tensor:
-        """Return the sum of the displacements' absolute values."""
-        return self.a.abs().sum() + self.b.abs().sum()
+    def penalty(self, norm: str = "l1") -> Tensor:
+        """Return what the displacements add to the loss, before its factor.
+
+        Args:
+            norm: "l1", the sum of their absolute values, as in the paper; or "l2", half the sum of
+                their squares, whose gradient is that of the released code's weight decay.
+
+        Raises:
+            SpecError: another norm.
+        """
+        if norm == "l1":
+            return self.a.abs().sum() + self.b.abs().sum()
+        if norm == "l2":
+            return (self.a.square().sum() + self.b.square().sum()) / 2
+        raise SpecError(f"`norm` (={norm!r}) of a penalty must be 'l1' or 'l2'")
 
     def unshifted_share(self) -> float:
         """Return the share of the channels that do not move."""

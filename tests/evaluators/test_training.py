@@ -189,10 +189,14 @@ def test_freed_memory_is_kept_on_linux() -> None:
         ("lr", math.inf),
         ("momentum", 1.0),
         ("crop", -1),
+        ("weight_decay", -1.0),
+        ("shift_penalty", -1.0),
+        ("shift_penalty", math.nan),
+        ("shift_norm", "l3"),
     ],
 )
-def test_recipe_refuses_what_cannot_work(field: str, value: float) -> None:
-    with pytest.raises(SpecError, match=rf"`{field}` \(={value}\) must"):
+def test_recipe_refuses_what_cannot_work(field: str, value: float | str) -> None:
+    with pytest.raises(SpecError, match=rf"`{field}` \(={value!r}\) must"):
         replace(RECIPE, **dict[str, Any]({field: value}))
 
 
@@ -368,20 +372,37 @@ def test_parameter_groups() -> None:
     expected = dict.fromkeys(dict(network.named_parameters()), (1.0, 0.0))
     expected |= dict.fromkeys(("conv.weight", "classify.weight"), (1.0, 0.01))
     expected |= dict.fromkeys(("active.alpha", "active.beta"), (0.01, 0.0))
-    expected |= dict.fromkeys(("sparse.a", "sparse.b"), (1.0, 0.01))
     assert {n: found[id(p)] for n, p in network.named_parameters()} == expected
 
 
-def test_sparse_shifts_are_penalised_and_freeze_half_way() -> None:
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_the_penalty_is_part_of_the_loss(norm: str) -> None:
+    """The first step moves the offsets by the penalty's gradient further than without it."""
+    recipe = replace(RECIPE, batch=250, epochs=9, warmup=0, momentum=0, shift_norm=norm)
+    offsets = []
+    for factor in (0.0, 0.02):
+        torch.manual_seed(0)
+        network = ShiftNet()
+        begun = network.sparse.a.data.mul_(0.6).clone()
+        training = Training(network, IMAGES, replace(recipe, shift_penalty=factor))
+        training.run_epoch()
+        offsets.append(training.network.sparse.a.detach())
+    pull = recipe.lr_at(0, 9) * 0.02 * (begun.sign() if norm == "l1" else begun)
+    torch.testing.assert_close(offsets[0] - offsets[1], pull, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_sparse_shifts_are_penalised_and_freeze_half_way(norm: str) -> None:
     torch.manual_seed(0)
     network = ShiftNet()
     assert penalised(network) == [network.sparse]
-    training = Training(network, IMAGES, replace(RECIPE, epochs=4, shift_penalty=0.1))
+    recipe = replace(RECIPE, epochs=4, shift_penalty=0.1, shift_norm=norm)
+    training = Training(network, IMAGES, recipe)
     (moving,) = penalised(training.network)
-    sizes = [moving.penalty().item()]
+    sizes = [moving.penalty(norm).item()]
     for _ in range(4):
         training.run_epoch()
-        sizes.append(moving.penalty().item())
+        sizes.append(moving.penalty(norm).item())
     assert sizes[0] > sizes[1] > sizes[2] == sizes[3] == sizes[4]
 
 

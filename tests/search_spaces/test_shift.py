@@ -174,6 +174,29 @@ class TestSparse:
         expected = [i / 2 / 3 - 1 for i in range(18)], [i / 2 % 3 - 1 for i in range(18)]
         torch.testing.assert_close(torch.stack(shift.shift_parameters()), torch.tensor(expected))
 
+    @pytest.mark.parametrize("norm", ["l1", "l2"])
+    def test_penalty_and_its_gradient(self, norm: str) -> None:
+        shift = SparseShift(4).double()
+        dy, dx = [0.3, -0.7, 1.4, 2.0], [-0.4, 0.7, -2.6, 0.1]
+        set_offsets(shift, dy, dx)
+        sizes = [abs(d) if norm == "l1" else d**2 / 2 for d in dy + dx]
+        assert shift.penalty(norm).item() == pytest.approx(sum(sizes), abs=1e-6)
+
+        shift.penalty(norm).backward()
+        for values, gradient in ((shift.a, shift.a.grad), (shift.b, shift.b.grad)):
+            for i in range(4):
+                found = []
+                for step in (1e-5, -1e-5):
+                    with torch.no_grad():
+                        values[i] += step
+                        found.append(shift.penalty(norm).item())
+                        values[i] -= step
+                assert float(gradient[i]) == pytest.approx((found[0] - found[1]) / 2e-5, abs=1e-6)
+
+    def test_another_penalty_is_refused(self) -> None:
+        with pytest.raises(SpecError, match=r"`norm` \(='l3'\) of a penalty must be 'l1' or 'l2'"):
+            SparseShift(9).penalty("l3")
+
     def test_few_channels_start_unshifted(self) -> None:
         assert SparseShift(8).unshifted_share() == 1
 
