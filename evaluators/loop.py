@@ -17,7 +17,7 @@ from search_spaces.errors import CandidateError, SpecError
 
 from .augment import augment, gather, normalise
 from .memory import keep_freed_memory, memory_suffices
-from .optimizer import penalised, set_lr, sgd
+from .optimizer import clipped, penalised, set_lr, sgd
 from .predict import evaluate
 from .quiet import working
 from .recipe import steps_per_epoch
@@ -69,7 +69,7 @@ class Training:
         self._device = next(network.parameters()).device
         self._steps = steps_per_epoch(len(images.train), recipe.batch)
         self._optimizer = sgd(self.network, recipe)
-        self._penalised = penalised(self.network)
+        self._penalised, self._clipped = penalised(self.network), clipped(self.network)
         self._fast, self._slow = _floats(self.network), _floats(self.average)
 
     def run_epoch(self) -> EpochResult:
@@ -154,7 +154,7 @@ class Training:
         total = loss + recipe.shift_penalty * sum(penalties)
         total.backward()  # type: ignore[no-untyped-call]
         if recipe.clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+            nn.utils.clip_grad_norm_(self._clipped, recipe.clip)
         set_lr(self._optimizer, recipe.lr_at(step, steps))
         self._optimizer.step()
         torch._foreach_lerp_(self._slow, self._fast, 1 - recipe.ema_decay_at(step))

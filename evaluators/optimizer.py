@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from search_spaces.shift import Shift
+from search_spaces.shift import ActiveShift, Shift
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -62,6 +62,21 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every group its share of the learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
+
+
+def clipped(network: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters whose gradients are clipped: all but normalised shifts.
+
+    Those have a gradient of norm 1 a channel whatever the loss, which would make up most of the
+    whole and shorten all others.
+    """
+    normalised = {
+        id(parameter)
+        for shift in network.modules()
+        if isinstance(shift, ActiveShift) and shift.normalise
+        for parameter in shift.shift_parameters()
+    }
+    return [p for p in network.parameters() if id(p) not in normalised]
 
 
 def penalised(network: nn.Module) -> list[Penalised]:

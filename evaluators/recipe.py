@@ -29,7 +29,7 @@ class Recipe:
         crop: pixels by which an image is moved, at most.
         flip: whether half of the images are mirrored; right for clothes, wrong for digits.
         erase: side of the square that is cut out, as a share of the image's; 0 cuts nothing.
-        clip: longest gradient over all parameters; 0 does not clip.
+        clip: longest gradient over all parameters but normalised shifts; 0 does not clip.
         shift_penalty: factor of the sparse shifts' displacements in the loss.
         shift_norm: which of them: "l1", their absolute values, or "l2", half their squares.
         seed: decides weights, order and augmentation.

@@ -375,6 +375,24 @@ def test_parameter_groups() -> None:
     assert {n: found[id(p)] for n, p in network.named_parameters()} == expected
 
 
+def test_clipping_leaves_normalised_shifts_out() -> None:
+    """Their gradients neither count towards the longest one nor become shorter."""
+    steps = []
+    for clip in (0.0, 1e-3):
+        torch.manual_seed(0)
+        recipe = replace(RECIPE, batch=250, warmup=0, momentum=0, weight_decay=0, clip=clip)
+        training = Training(ShiftNet(), IMAGES, replace(recipe, shift_penalty=0))
+        before = {n: p.detach().clone() for n, p in training.network.named_parameters()}
+        training.run_epoch()
+        after = training.network.named_parameters()
+        steps.append({n: (p.detach() - before[n]) / recipe.lr_at(0, 3) for n, p in after})
+    free, clipped = steps
+    for name in ("active.alpha", "active.beta"):
+        torch.testing.assert_close(clipped.pop(name), free.pop(name))
+    assert torch.stack([s.norm() for s in clipped.values()]).norm() == pytest.approx(1e-3, rel=0.01)
+    assert torch.stack([s.norm() for s in free.values()]).norm() > 1e-2
+
+
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 def test_the_penalty_is_part_of_the_loss(norm: str) -> None:
     """The first step moves the offsets by the penalty's gradient further than without it."""
