@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluators.accuracy import unshifted_share
 from evaluators.checkpoint import read_checkpoint
 from evaluators.data import DataSpec, load
 from evaluators.evaluator import Report
@@ -77,6 +78,7 @@ class Finish:
             "test_images": len(images.test),
             "epochs": read_checkpoint(checkpoint)["epoch"],
             "seeds": 1,
+            **unshifted_share(network),
         }
         keep_metrics(self.models, arch.digest, metrics)
         checkpoint.unlink(missing_ok=True)

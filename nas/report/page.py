@@ -21,7 +21,7 @@ _BOTH = ["digest", "arch", "params", "macs", "latency_ms", "accuracy"]
 TRIALS = [*_BOTH, "number", "state", "reason"]
 FRONT = [*_BOTH, "latency_spread_ms", "latency_low_ms", "latency_high_ms"]
 FRONT += ["test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_images"]
-FRONT += ["epochs", "seeds", "recommended"]
+FRONT += ["epochs", "seeds", "unshifted_share", "recommended"]
 _TEXTS = {"state", "digest", "arch", "reason", "recommended"}
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from ..pareto import ties
 from .wording import accuracies, count, latencies, latency, members, name, percent, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import pandas as pd
 
 FAILURES_SHOWN = 100
 _HEADS = (
@@ -33,8 +33,9 @@ def front_table(front: pd.DataFrame) -> str:
     near = ties(front["latency_ms"], front["latency_low_ms"], front["latency_high_ms"])
     ends = front["test_accuracy_low"], front["test_accuracy_high"]
     close = ties(front["test_accuracy"], *ends)
+    shifts = bool(front["unshifted_share"].notna().any())
     rows = [
-        _row(member, bool(tied_ms), bool(tied))
+        _row(member, bool(tied_ms), bool(tied), shifts)
         for member, tied_ms, tied in zip(members(front), near, close, strict=True)
     ]
     state = (
@@ -48,7 +49,10 @@ def front_table(front: pd.DataFrame) -> str:
         "value, so the order of the two is not settled. After one seed, the interval says what "
         "other test images would change, not what another training would."
     )
-    return f"<h2>The front</h2><p>{state}{text}</p>{_table(_HEADS, rows, sort='latency')}"
+    heads = (*_HEADS, "unshifted") if shifts else _HEADS
+    if shifts:
+        text += " Unshifted is the share of the sparse shifts' channels that stay in place."
+    return f"<h2>The front</h2><p>{state}{text}</p>{_table(heads, rows, sort='latency')}"
 
 
 def failures(trials: pd.DataFrame) -> str:
@@ -72,8 +76,8 @@ def failures(trials: pd.DataFrame) -> str:
     return f"{text}<details><summary>{len(bad)} reasons</summary>{table}{rest}</details>"
 
 
-def _row(member: Any, tied_ms: bool, tied: bool) -> str:
-    cells = (
+def _row(member: Any, tied_ms: bool, tied: bool, shifts: bool) -> str:
+    cells = [
         (member.digest, f"<code>{name(member)}</code>"),
         (
             member.test_accuracy,
@@ -88,7 +92,10 @@ def _row(member: Any, tied_ms: bool, tied: bool) -> str:
         (member.macs, count(member.macs)),
         (member.epochs, whole(member.epochs)),
         (member.seeds, whole(member.seeds)),
-    )
+    ]
+    if shifts:
+        share = member.unshifted_share
+        cells.append((share, "none" if pd.isna(share) else percent(share)))
     line = (f'<td data-key="{escape(str(key))}">{html}</td>' for key, html in cells)
     return f"<tr{' class=best' if member.recommended else ''}>{''.join(line)}</tr>"
 

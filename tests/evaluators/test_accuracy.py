@@ -49,6 +49,17 @@ def test_reports_every_epoch() -> None:
         assert 0 <= report.metrics["accuracy"] <= 1
 
 
+def test_unshifted_channels_are_reported_over_all_sparse_shifts() -> None:
+    arch = Arch.from_text(
+        "stem(width=8,stride=2) | stage(width=8,stride=1): fe(units=1,expand=1), "
+        "fe(units=1,expand=3) | head()"
+    )
+    *_, last = Accuracy(recipe=Recipe(epochs=1, batch=96, lr=1e-6, shift_penalty=0))(arch, TASK)
+    # 8 channels start unmoved, and so do 6 of 24: two groups that do not move, and the remainder.
+    still = 8 + (24 // 9 + 24 % 9)
+    assert last.metrics["unshifted_share"] == pytest.approx(still / (8 + 24))
+
+
 def test_same_evaluator_same_figures() -> None:
     first, second = (
         [(report.metrics["accuracy"], report.metrics["loss"]) for report in ACCURACY(ARCH, TASK)]

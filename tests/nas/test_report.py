@@ -146,6 +146,16 @@ def test_every_member_of_the_front_has_a_row_and_a_picture(run: Path) -> None:
     assert text.count("<tr><td data-key") + text.count("<tr class=best>") == len(front)
 
 
+def test_unshifted_channels_have_a_column_where_there_are_sparse_shifts(run: Path) -> None:
+    assert "unshifted" not in body(write_report(run))
+    front = pd.read_csv(run / "pareto.csv")
+    shares = [0.25, *[None] * (len(front) - 1)]
+    front.assign(unshifted_share=shares).to_csv(run / "pareto.csv", index=False)
+    text = body(write_report(run))
+    assert ">unshifted</button>" in text
+    assert text.count(">25.0&nbsp;%</td>") == 1
+
+
 def test_failures_have_their_reasons(run: Path) -> None:
     text = body(write_report(run))
     frame = pd.read_csv(run / "trials.csv").dropna(subset=["reason"])
