@@ -44,6 +44,11 @@ class Budget:
         """Tell whether `cost` is within every limit."""
         return next(self.broken(cost), None) is None
 
+    def used(self, cost: Cost) -> float:
+        """Return the largest share of a limit that `cost` takes; 0 without limits."""
+        limits = {f.name: getattr(self, f.name) for f in fields(self)}
+        return max((getattr(cost, n) / v for n, v in limits.items() if v is not None), default=0)
+
 
 NO_LIMIT = Budget()
 
@@ -66,12 +71,17 @@ def fit(arch: Arch, budget: Budget, task: Task) -> Arch:
 def fill(arch: Arch, budget: Budget, task: Task) -> Arch:
     """Return the widest version of `arch` within `budget`, narrowed or widened by the same rules.
 
-    Without a limit it is `arch` itself.
+    It is `arch` itself without a limit, and where no other version within the limits comes nearer
+    to one: widths off the grid are kept then.
 
     Raises:
         BudgetError: as in `fit`.
     """
-    return arch if budget == NO_LIMIT else _widest(arch, budget, task, _MOST)
+    if budget == NO_LIMIT:
+        return arch
+    widest = _widest(arch, budget, task, _MOST)
+    ours, widest_used = budget.used(arch.cost(task)), budget.used(widest.cost(task))
+    return arch if widest_used <= ours <= 1 else widest
 
 
 def _widest(arch: Arch, budget: Budget, task: Task, most: float) -> Arch:

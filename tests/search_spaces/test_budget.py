@@ -9,6 +9,7 @@ from search_spaces.arch import Task
 from search_spaces.budget import GRID, Budget, fill, fit, narrowest, scale
 from search_spaces.cost import Cost
 from search_spaces.errors import BudgetError
+from search_spaces.networks import NETWORKS
 from search_spaces.spaces import SPACES
 from search_spaces.testing import archs
 
@@ -97,6 +98,14 @@ class TestBudget:
     def test_size_is_four_bytes_a_parameter(self):
         assert not Budget(size_bytes=39).allows(Cost(params=10))
         assert Budget(size_bytes=40).allows(Cost(params=10))
+
+
+@pytest.mark.parametrize("limit", ["params", "macs", "size_bytes"])
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_a_network_fills_its_own_budget_as_it_is(name, limit):
+    network = NETWORKS[name]
+    budget = Budget(**{limit: getattr(network.arch.cost(network.task), limit)})
+    assert fill(network.arch, budget, network.task) == network.arch
 
 
 @pytest.mark.parametrize("name", ["params", "macs", "size_bytes"])
