@@ -10,6 +10,10 @@ from .registry import Registry
 
 IMAGENET = Task(classes=1000, shape=(3, 224, 224))
 CIFAR10 = Task(classes=10, shape=(3, 32, 32))
+_OTHERS = {  # who published figures of other people's networks, and where
+    "Liu et al. 2024": "Liu et al. 2024, arXiv:2404.07236",
+    "torchvision": "torchvision's weights",
+}
 
 
 class Figure(NamedTuple):
@@ -30,6 +34,7 @@ class Published:
         macs: multiply-adds, which most papers call FLOPs.
         top1: share of `task`'s test images in percent whose first guess is right.
         top5: the same for the first five guesses.
+        code: the repository of the authors' code, whose README has figures too.
         departures: what differs from the publication, and why its figures may; one line.
         task: the images and classes of the publication.
     """
@@ -40,8 +45,14 @@ class Published:
     macs: Figure | None = None
     top1: Figure | None = None
     top5: Figure | None = None
+    code: str = ""
     departures: str = ""
     task: Task = IMAGENET
+
+    def cite(self, figure: Figure) -> str:
+        """Return where `figure`, one of this network's, was published."""
+        own = {"paper": self.source, "code": f"README of {self.code}"}
+        return (own | _OTHERS)[figure.by]
 
 
 def quoted(

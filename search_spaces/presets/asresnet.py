@@ -35,7 +35,7 @@ def asresnet(
 
 for _base, _figures in FIGURES.items():
     NETWORKS.register(f"asresnet-w{_base}")(
-        Published(asresnet(_base), SOURCE, *quoted("code", *_figures))
+        Published(asresnet(_base), SOURCE, *quoted("code", *_figures), code="jyh2986/Active-Shift")
     )
 for _base, _expand in CIFAR:
     NETWORKS.register(f"asresnet-{_base}x{_expand}")(

@@ -58,6 +58,7 @@ for _factor, _figures in FIGURES.items():
             espnetv2(_factor),
             "Mehta et al. 2018, arXiv:1811.11431",
             *quoted("code", *_figures),
+            code="sacmehta/ESPNetv2",
             departures=f"Without {unused(_factor):,} parameters that the released model never "
             "uses; the published MACs leave out the classifier.",
         )

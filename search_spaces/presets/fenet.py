@@ -22,6 +22,7 @@ STAGES = (  # width over the stem's, units, expand, stride; one unit is a plain 
     (16, 4, 6, 2),
     (16, 3, 6, 1),
 )
+CODE = "hikvision-research/SparseShiftLayer"
 INPUT = (
     "Expansions are relative to a unit's input, as published, and not to its output, as in the "
     "released code, which has {}M MACs and other accuracies."
@@ -49,6 +50,7 @@ NETWORKS.register("fenet-1.0")(
         params=Figure(3.7e6, "code"),
         macs=Figure(301e6, "code"),
         top1=Figure(72.9, "Liu et al. 2024"),
+        code=CODE,
         departures=INPUT.format(410) + HEAD,
     )
 )
@@ -59,6 +61,7 @@ NETWORKS.register("fenet-1.375")(
         params=Figure(5.9e6, "code"),
         macs=Figure(563e6, "paper"),
         top1=Figure(75.0, "paper"),
+        code=CODE,
         departures=INPUT.format(773) + SHIFTS,
     )
 )

@@ -58,6 +58,7 @@ for _factor, _figures in FIGURES.items():
             mobilenetv2(_factor),
             "Sandler et al. 2018, arXiv:1801.04381",
             *quoted("code", *_figures),
+            code="tensorflow/models, research/slim/nets/mobilenet",
             departures=COUNT + PAPER.get(_factor, ""),
         )
     )

@@ -59,6 +59,7 @@ for _factor in WIDTHS:
             shufflenetv2(_factor),
             SOURCE,
             *quoted("code", *FIGURES[_factor]),
+            code="megvii-model/ShuffleNet-Series, ShuffleNetV2",
             departures=SHUFFLE,
         )
     )
