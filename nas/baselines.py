@@ -24,7 +24,7 @@ from .runs import create_run, update_run, write_table
 from .setup import Setup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from evaluators.evaluator import Report
@@ -41,6 +41,10 @@ FAMILIES = {  # the network that stands for each family, and the family's block
     "asresnet-w32": "active_shift",
     "fenet-1.0": "fe",
 }
+_COUNTS = ("params", "macs", "test_images", "epochs", "seeds")  # columns of whole numbers
+_IDLE = {  # options of a search that mean nothing here
+    "space", "sampler", "warm_start", "budget_latency", "trials", "epochs", "finalists",
+}  # fmt: skip
 _PROBE = 512  # images on which a network's speed is taken before its epochs are planned
 
 
@@ -109,7 +113,7 @@ def baselines(
     refuse_unguarded_script()
     setup = Setup(config)
     rows = {name: _row(name, setup) for name in FAMILIES}
-    directory = create_run(config.located(), out)
+    directory = create_run(config.located(), out, leave_out=_IDLE)
     progress.started(seconds=config.timeout, trials=None)
     progress.phase("baselines")
     status = "failed"
@@ -119,12 +123,17 @@ def baselines(
     except KeyboardInterrupt:
         status = "interrupted"
     finally:
-        table = pd.DataFrame(
-            [row | {"arch": str(row["arch"])} if "arch" in row else row for row in rows.values()]
-        )
+        table = _table(rows.values())
         write_table(directory / "baselines.csv", table)
         update_run(directory, status=status)
     return Comparison(directory, table, status)
+
+
+def _table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the rows as a table in which whole numbers stay whole beside missing ones."""
+    plain = [{**row, "arch": str(row["arch"])} if "arch" in row else row for row in rows]
+    table = pd.DataFrame(plain)
+    return table.astype({name: "Int64" for name in _COUNTS if name in table})
 
 
 def _train(
@@ -153,8 +162,9 @@ def _train(
 def _row(name: str, setup: Setup) -> dict[str, Any]:
     """Return what is known of a network before it is trained."""
     published = NETWORKS[name]
-    row = {"network": name, "imagenet_top1": published.top1 and published.top1.value}
-    row |= {"imagenet_source": published.top1 and published.top1.by}
+    top1 = published.top1
+    row = {"network": name, "imagenet_top1": top1 and top1.value}
+    row |= {"imagenet_source": top1 and published.cite(top1)}
     try:
         arch = fill(adapted(published.arch, setup.task), setup.budget, setup.task)
     except BudgetError as error:
@@ -187,4 +197,8 @@ def _choose(kind: str, gene: str, choices: tuple[Any, ...]) -> Any:
     if owner != kind:  # a width or a depth
         return choices[len(choices) // 2]
     default = getattr(BLOCKS[kind](), name)
-    return default if default in choices else min(choices, key=lambda c: abs(c - default))
+    if default in choices:
+        return default
+    if isinstance(default, str):  # no choice is nearer than another
+        return choices[0]
+    return min(choices, key=lambda c: abs(c - default))

@@ -148,7 +148,7 @@ def _test(row: dict[str, Any]) -> str:
     if row["test_accuracy"] is None:
         return "-"
     low, high = row["test_accuracy_low"], row["test_accuracy_high"]
-    return f"{row['test_accuracy']:.2%} ({100 * low:.1f}-{100 * high:.1f})"
+    return f"{row['test_accuracy']:.1%} ({100 * low:.1f}-{100 * high:.1f})"
 
 
 def result_to_plain(result: Result) -> dict[str, Any]:
@@ -169,24 +169,33 @@ def table_to_plain(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def print_baselines(table: pd.DataFrame, console: Console) -> None:
-    """Print the table of the published networks."""
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    shown.add_column("network")
+    """Print the table of the published networks, and below it what would not fit in 80 columns."""
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    shown.add_column("network", no_wrap=True)
     for column in ("params", "MACs", "latency", "test (95 %)", "epochs", "ImageNet"):
-        shown.add_column(column, justify="right")
-    for row in table_to_plain(table):
-        imagenet = f"{row['imagenet_top1']:.1f}% {row['imagenet_source']}"
+        shown.add_column(column, justify="right", no_wrap=True)
+    sources: dict[str, list[str]] = {}
+    rows = table_to_plain(table)
+    for row in rows:
         done = not row.get("reason") and row.get("latency_ms") is not None
-        cells = _measured(row) if done else [row.get("reason") or "not trained"]
-        shown.add_row(row["network"], *cells, *[""] * (5 - len(cells)), imagenet)
+        cells = _measured(row) if done else ["-"] * 5
+        shown.add_row(row["network"], *cells, f"{row['imagenet_top1']:.1f}%")
+        sources.setdefault(row["imagenet_source"], []).append(row["network"])
     console.print(shown)
+    for row in rows:
+        if row.get("reason"):
+            console.print(f"{row['network']}: {row['reason']}", style="yellow")
+    console.print("ImageNet: top-1 accuracy as published, before it was scaled, by:", style="dim")
+    for source, names in sources.items():
+        console.print(f"  {source}: {', '.join(names)}", style="dim")
 
 
 def _measured(row: dict[str, Any]) -> list[str]:
+    spread = row["latency_spread_ms"] / row["latency_ms"]
     return [
         format_count(row["params"]),
         format_count(row["macs"]),
-        f"{row['latency_ms']:.3g} ms ± {row['latency_spread_ms'] / row['latency_ms']:.1%}",
+        f"{row['latency_ms']:.3g} ms ± {spread:.{0 if spread >= 0.0995 else 1}%}",
         _test(row),
         f"{row['epochs']:.0f}",
     ]

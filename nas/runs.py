@@ -17,6 +17,8 @@ from .config import ConfigError, SearchConfig
 from .files import write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import pandas as pd
 
 SCHEMA = 1
@@ -28,8 +30,13 @@ class RunError(NasError, OSError):
     """A run folder that exists, is missing, or cannot be written."""
 
 
-def create_run(config: SearchConfig, out: Path | None) -> Path:
+def create_run(config: SearchConfig, out: Path | None, leave_out: Collection[str] = ()) -> Path:
     """Make a new run folder and return it; its default name is the time.
+
+    Args:
+        config: the options, for `run.json`.
+        out: the folder, new or empty.
+        leave_out: names of options that the run has no use for.
 
     Raises:
         RunError: it exists already, or cannot be written.
@@ -40,7 +47,8 @@ def create_run(config: SearchConfig, out: Path | None) -> Path:
         raise RunError(f"{path} exists; choose another --out{way_on}")
     try:
         (path / "models").mkdir(parents=True)
-        write_text(path / "run.json", json.dumps(_header(config), indent=2))
+        options = {k: v for k, v in config.to_plain().items() if k not in leave_out}
+        write_text(path / "run.json", json.dumps(_header(options), indent=2))
     except OSError as error:
         raise RunError(
             f"{path} cannot be written: {error.strerror}; choose another --out"
@@ -94,11 +102,11 @@ def _free(path: Path) -> Path:
     return free
 
 
-def _header(config: SearchConfig) -> dict[str, Any]:
+def _header(options: dict[str, Any]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "status": "running",
-        "config": config.to_plain(),
+        "config": options,
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
         "machine": {

@@ -69,7 +69,7 @@ def test_the_front_is_printed_with_its_intervals(terminal, tmp_path):
     assert "0123456789ab" in text
     assert "43.2K" in text
     assert "0.1 ms ± 1.0%" in text
-    assert "91.00% (89.7-92.2)" in text
+    assert "91.0% (89.7-92.2)" in text
     assert str(tmp_path / "models" / "0123456789ab") in text.replace("\n", "")
     assert result_to_plain(result)["pareto"][0]["digest"] == "0123456789ab"
 
