@@ -12,7 +12,7 @@ from rich.table import Table
 
 from search_spaces.arch import Arch, Part, Task
 from search_spaces.block import Block, kind_of
-from search_spaces.errors import SpecError
+from search_spaces.errors import CandidateError, SpecError
 from search_spaces.networks import IMAGENET, NETWORKS, Figure, Published
 from search_spaces.text import call_to_text
 
@@ -89,12 +89,18 @@ def read_arch(text: str) -> Arch:
             path = path / "arch.json"
         return Arch.from_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        nearest = get_close_matches(text, NETWORKS, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else error
+        nearest = _nearest_networks(text)
+        hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else error
         raise SpecError(
             f"{text!r} is neither an architecture in one line nor a readable file nor one of "
             f"`nas list networks`: {hint}"
         ) from None
+
+
+def _nearest_networks(text: str) -> list[str]:
+    """Return the networks whose names begin with `text`, else the one most like it, if any is."""
+    begun = [name for name in NETWORKS if text and name.startswith(text.lower())]
+    return begun or get_close_matches(text.lower(), NETWORKS, n=1)
 
 
 def parse_shape(text: str) -> tuple[int, int, int]:
@@ -161,9 +167,17 @@ def _published(network: Published) -> Row:
 
 def _count_again(layers: list[Row], arch: Arch, task: Task) -> None:
     from evaluators.analytic import fvcore_macs
+    from evaluators.memory import memory_suffices
     from search_spaces.network import build
 
-    counted = fvcore_macs(build(arch, task), task)
+    try:
+        with memory_suffices():
+            counted = fvcore_macs(build(arch, task), task)
+    except CandidateError:
+        raise SpecError(
+            f"fvcore runs the network, and there is not enough memory for {task}; choose a smaller "
+            f"--input, or --no-fvcore"
+        ) from None
     for layer in layers:
         layer["macs_fvcore"] = counted[layer["name"]]
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from nas.cli import main
+from search_spaces.networks import NETWORKS
 
 ARCH = "stem(width=16) | stage(width=24,stride=2): 2*mbconv(kernel=5) | head(width=256)"
 
@@ -47,6 +48,16 @@ def test_show_has_fvcores_count_of_every_part(run):
     assert all(layer["macs_fvcore"] == layer["macs"] for layer in shown["layers"])
     bare = json.loads(run("show", ARCH, "--input", "1x28x28", "--no-fvcore", "--json").out)
     assert not any("macs_fvcore" in layer for layer in bare["layers"])
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_show_describes_every_published_network(run, name):
+    done = run("show", name, "--input", "3x40x56", "--classes", 7, "--no-fvcore", "--json")
+    shown = json.loads(done.out)
+    assert shown["digest"] == NETWORKS[name].arch.digest
+    assert shown["params"] == sum(layer["params"] for layer in shown["layers"])
+    assert shown["macs"] == sum(layer["macs"] for layer in shown["layers"])
+    assert shown["layers"][-1]["output"] == [7]
 
 
 def test_show_knows_published_networks(run):
@@ -112,7 +123,15 @@ def test_a_search_prints_json_and_nothing_else(run, toy, tmp_path):
         (["resume", "no/such/run"], "no/such/run is not a run folder"),
         (["show", "mbconv"], "'mbconv' is neither an architecture in one line nor"),
         (["show", "mobilnetv2-1.0"], "did you mean 'mobilenetv2-1.0'?"),
+        (["show", "mobilenetv2"], "did you mean 'mobilenetv2-0.35' or 'mobilenetv2-0.5' or"),
+        (["show", "ShiftNet-A"], "did you mean 'shiftnet-a'?"),
+        (["show", ""], "is neither an architecture"),
         (["show", ARCH, "--input", "28"], "'28' is no shape"),
+        (["show", "fenet-1.0", "--input", "3x5"], "'3x5' is no shape; write it like 3x224x224"),
+        (["show", "fenet-1.0", "--input", "3x0x5"], "`shape` (=(3, 0, 5)) must be three positive"),
+        (["show", "fenet-1.0", "--classes", "-2"], "`classes` (=-2) must be at least 2"),
+        (["show", "fenet-1.0", "--classes", "x"], "valid integer"),
+        (["show", "fenet-1.0", "--input", "3x9999999x9999999"], "a smaller --input, or --no-fv"),
         (["show", ARCH.replace("mbconv", "mbcon")], "did you mean 'mbconv'"),
         (["list", "block"], "is none of: blocks"),
         (["lits"], "No such command 'lits'"),
