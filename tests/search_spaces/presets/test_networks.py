@@ -151,13 +151,24 @@ def test_mobilenetv2_as_published_without_norms(factor: float, params: int) -> N
 
 
 @every_network
-def test_built_networks_have_the_parameters_and_the_shape(name: str) -> None:
+def test_built_networks_have_the_parameters_the_macs_and_the_shape(name: str) -> None:
+    """Counted on the modules that run, at the published input."""
     network = NETWORKS[name]
-    built = build(network.arch, network.task).eval()
-    numel = sum(p.numel() for p in built.parameters())
-    assert numel == network.arch.cost(network.task).params
+    built, macs = build(network.arch, network.task).eval(), 0
+
+    def count(module: Any, _: Any, output: Tensor) -> None:
+        nonlocal macs
+        macs += output.numel() * module.weight[0].numel()
+
+    for module in built.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(count)
     with torch.no_grad():
-        assert built(images(2, network)).shape == (2, network.task.classes)
+        found = built(torch.randn(1, *network.task.shape))
+    cost = network.arch.cost(network.task)
+    assert sum(p.numel() for p in built.parameters()) == cost.params
+    assert macs == cost.macs
+    assert found.shape == (1, network.task.classes)
 
 
 @smallest_first
@@ -188,6 +199,7 @@ def test_a_step_of_training_reaches_every_parameter(name: str) -> None:
     loss.backward()  # type: ignore[no-untyped-call]
     missed = [n for n, p in built.named_parameters() if p.grad is None or not p.grad.any()]
     assert missed == []
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in built.parameters())
     before = loss.item()
     torch.optim.SGD(built.parameters(), lr=0.01).step()
     with torch.no_grad():
