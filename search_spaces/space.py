@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .arch import Arch, Stage
 from .block import Block, Menu, Value, kind_of
-from .errors import SpecError
+from .errors import BudgetError, SpecError
 
 if TYPE_CHECKING:
     import random
 
+    from .arch import Task
+    from .budget import Budget
     from .heads import Head
     from .stems import Stem
+    from .subspace import Subspace
 
 Choose = Callable[[str, tuple[Any, ...]], Any]
 Genes = dict[str, Value]
@@ -156,8 +159,35 @@ class Space:
         """Return the number of architectures, in closed form."""
         return len(self.stem_width) * len(self.head_width) * prod(map(_stage_size, self.stages))
 
-    def sample(self, rng: random.Random) -> Arch:
-        """Return an architecture, each gene uniform."""
+    def within(self, budget: Budget, task: Task, least: Budget | None = None) -> Subspace:
+        """Return the architectures that cost at most `budget` for `task`, and at least `least`.
+
+        Raises:
+            BudgetError: there are none; the message has the nearest cost.
+        """
+        from .subspace import within  # which builds on this module
+
+        return within(self, budget, task, *([] if least is None else [least]))
+
+    def count(self, budget: Budget, task: Task, least: Budget | None = None) -> int:
+        """Return how many architectures there are `within` the limits; see `Subspace.size`."""
+        try:
+            return self.within(budget, task, least).size()
+        except BudgetError:
+            return 0
+
+    def sample(
+        self, rng: random.Random, budget: Budget | None = None, task: Task | None = None
+    ) -> Arch:
+        """Return an architecture, each gene uniform; or one of those within a budget for `task`.
+
+        Raises:
+            BudgetError: there are none.
+        """
+        if budget is not None:
+            if task is None:
+                raise SpecError("a `budget` needs a `task`: costs depend on the images and classes")
+            return self.within(budget, task).sample(rng)
         draw = rng.random
         return self.draw(lambda _, choices: choices[int(draw() * len(choices))])
 

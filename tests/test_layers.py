@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 # What a package imports beside the standard library and itself. `nas` may import everything.
 ALLOWED = {
-    "search_spaces": {"torch", "yaml", "pydantic"},
+    "search_spaces": {"numpy", "torch", "yaml", "pydantic"},
     "evaluators": {"search_spaces", "torch", "numpy", "fvcore", "onnx", "onnxruntime"}
     | {"PIL", "rich", "safetensors"},
 }
