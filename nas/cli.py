@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from search_spaces.errors import NasError
+from search_spaces.plugins import read_plugin
 
 from . import options
 from .config import SearchConfig
@@ -37,6 +38,7 @@ def search(
     download: options.Download = False,
     image_size: options.ImageSize = None,
     space: options.Space = None,
+    plugin: options.Plugin = None,
     target: options.Target = _DEFAULT.target,
     sampler: options.Sampler = _DEFAULT.sampler,
     warm_start: options.WarmStart = None,
@@ -135,6 +137,7 @@ def show(
     classes: Annotated[
         int | None, typer.Option(help="Number of classes; default: as published, or 1000.")
     ] = None,
+    plugin: options.Plugin = None,
     fvcore: Annotated[
         bool, typer.Option("--fvcore/--no-fvcore", help="Have fvcore count the MACs, too.")
     ] = True,
@@ -143,11 +146,42 @@ def show(
     """Print an architecture's layers with their shapes, parameters and MACs."""
     from .show import describe, print_layers
 
+    if plugin:
+        read_plugin(Path(plugin)).load()
     description = describe(arch, image, classes, fvcore)
     if as_json:
         print(json.dumps(description, indent=2))
     else:
         print_layers(description, _console())
+
+
+@app.command("space")
+def space_(
+    space: Annotated[str, typer.Argument(metavar="SPACE", help="A preset or a space file.")],
+    image: Annotated[
+        str, typer.Option("--input", metavar="CxHxW", help="Shape of the images.")
+    ] = "1x28x28",
+    classes: Annotated[int, typer.Option(help="Number of classes.")] = 10,
+    plugin: options.Plugin = None,
+    budget_params: options.BudgetParams = None,
+    budget_macs: options.BudgetMacs = None,
+    budget_size: options.BudgetSize = None,
+    seed: options.Seed = _DEFAULT.seed,
+    as_json: options.Json = False,
+) -> None:
+    """Print a space's size, the bounds of its costs, and samples within a budget."""
+    from search_spaces.budget import Budget
+
+    from .spaces import describe_space, print_space
+
+    if plugin:
+        read_plugin(Path(plugin)).load()
+    budget = Budget(budget_params, budget_macs, budget_size)
+    description = describe_space(space, image, classes, budget, seed)
+    if as_json:
+        print(json.dumps(description, indent=2))
+    else:
+        print_space(description, _console())
 
 
 @app.command("list")

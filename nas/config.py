@@ -23,6 +23,7 @@ class SearchConfig:
         download: fetch them there if they are missing.
         image_size: side in pixels to which the images of a folder are brought.
         space: name of a preset or a space file; None chooses by the images' size.
+        plugin: Python file that registers blocks of your own, or more.
         target: device and runtime that latency is measured on, as "cpu:threads=2".
         sampler: who proposes candidates.
         warm_start: "baselines" tries one architecture of each family first.
@@ -46,6 +47,7 @@ class SearchConfig:
     download: bool = False
     image_size: int | None = None
     space: str | None = None
+    plugin: str | None = None
     target: str = "cpu"
     sampler: str = "nsga2"
     warm_start: Literal["baselines"] | None = None
@@ -84,7 +86,8 @@ class SearchConfig:
         space = self.space
         if space is not None and Path(space).exists():
             space = str(Path(space).absolute())
-        return replace(self, data=data, data_dir=folder, space=space)
+        plugin = self.plugin and str(Path(self.plugin).absolute())
+        return replace(self, data=data, data_dir=folder, space=space, plugin=plugin)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the options as JSON can hold them."""

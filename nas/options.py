@@ -36,6 +36,9 @@ DataDir = Annotated[str | None, _option("Data", "Where a named data set's files 
 Download = Annotated[bool, _option("Data", "Fetch a named data set if it is missing.")]
 ImageSize = Annotated[int | None, _option("Data", "Side to which images are brought.", "PIXELS")]
 Space = Annotated[str | None, _option("Search", "Preset or space file; default: by image size.")]
+Plugin = Annotated[
+    str | None, _option("Search", "Python file that registers blocks of your own.", "FILE")
+]
 Target = Annotated[str, _option("Search", "Device and runtime, as cpu:threads=2.")]
 Sampler = Annotated[str, _option("Search", "Who proposes candidates.")]
 WarmStart = Annotated[

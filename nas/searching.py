@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from search_spaces.plugins import PluginError, read_plugin
 from search_spaces.spaces import read_space, space_to_plain
 
 from .clock import Clock
@@ -18,13 +20,11 @@ from .finals import Finals
 from .pareto import non_dominated, recommend
 from .progress import SILENT, Progress
 from .report import write_report
-from .runs import SPACE_FILE, RunError, create_run, read_config, update_run, write_table
+from .runs import SPACE_FILE, RunError, create_run, read_config, read_run, update_run, write_table
 from .setup import GOALS, OBJECTIVES, Setup
 from .study import Study
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .config import SearchConfig
 
 
@@ -62,9 +62,14 @@ def search(config: SearchConfig, out: Path | None = None, progress: Progress = S
         NasError: bad options, data, space or folder, before anything is written.
     """
     refuse_unguarded_script()
+    plugin = read_plugin(Path(config.plugin)) if config.plugin else None
+    if plugin:
+        plugin.load()
     setup = Setup(config)  # finds what is wrong before a folder is made
     setup.check_budget()
     directory = create_run(config.located(), out)
+    if plugin:
+        update_run(directory, plugin={"path": str(plugin.path), "sha256": plugin.digest})
     write_text(directory / SPACE_FILE, json.dumps(space_to_plain(setup.space), indent=2))
     return _run(setup, directory, progress)
 
@@ -79,11 +84,26 @@ def resume(directory: Path, progress: Progress = SILENT) -> Result:
     config = read_config(directory)
     if not (directory / SPACE_FILE).is_file():
         raise RunError(f"{directory}/{SPACE_FILE} is missing: only a search can be resumed")
+    _load_same_plugin(config, directory)
     space = read_space(directory / SPACE_FILE)
     if not (directory / STUDY_FILE).is_file():
         raise RunError(f"{directory}/{STUDY_FILE} is missing: the run's candidates are lost")
     setup = Setup(config, space)
     return _run(setup, directory, progress)
+
+
+def _load_same_plugin(config: SearchConfig, directory: Path) -> None:
+    """Load the plugin of a run under way, unless it is another one by now."""
+    if config.plugin:
+        plugin = read_plugin(Path(config.plugin))
+        known = (read_run(directory).get("plugin") or {}).get("sha256")
+        if plugin.digest != known:
+            raise PluginError(
+                f"plugin {plugin.path} has changed since {directory} began (SHA-256 "
+                f"{plugin.digest[:12]}, then {str(known)[:12]}); bring the old file back, or "
+                "begin a new search"
+            )
+        plugin.load()
 
 
 def _run(setup: Setup, directory: Path, progress: Progress) -> Result:

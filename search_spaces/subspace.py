@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .budget import NO_LIMIT, Budget
 from .cost import FLOAT_BYTES
@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 
 _COUNTED = {"params": ("params", 1), "macs": ("macs", 1), "size_bytes": ("params", FLOAT_BYTES)}
 _TRIES = 1000  # draws until limits that can be met one by one are taken not to be met together
+
+
+class Bounds(NamedTuple):
+    """What the cheapest and the dearest architecture of a space cost."""
+
+    least: int
+    most: int
+
+
+def bounds(space: Space, task: Task, cost: str) -> Bounds:
+    """Return the bounds of "params" or "macs" over all architectures of `space`."""
+    walks = _walks(space, task, cost)
+    return Bounds(walks.least[START], walks.most[START])
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from evaluators.evaluator import Report
 from search_spaces.errors import NasError
+from search_spaces.plugins import loaded_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.process import BaseProcess
+
+    from search_spaces.plugins import Plugin
 
 
 class Work(Protocol):
@@ -175,7 +178,9 @@ class _Worker(Generic[J]):
     def __init__(self) -> None:
         context = get_context("spawn")  # fork is unsafe once torch has threads
         self.connection, far = context.Pipe()
-        self._process: BaseProcess = context.Process(target=_serve, args=(far,), daemon=True)
+        self._process: BaseProcess = context.Process(
+            target=_serve, args=(far, loaded_plugins()), daemon=True
+        )
         with _interrupts_blocked():
             self._process.start()
         far.close()
@@ -207,11 +212,13 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(connection: Connection) -> None:
+def _serve(connection: Connection, plugins: tuple[Plugin, ...]) -> None:
     """Run jobs as they come; the parent decides after each report and ends this process."""
     import torch
 
     torch.set_num_threads(1)
+    for plugin in plugins:  # jobs are made of what they define
+        plugin.load()
     try:
         connection.send(_READY)
         while True:
