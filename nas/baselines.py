@@ -20,7 +20,7 @@ from search_spaces.networks import NETWORKS, adapted
 from .executors.local import Job, LocalExecutor, refuse_unguarded_script
 from .finalists import Finish, finished
 from .progress import SILENT, Progress
-from .runs import create_run, update_run, write_table
+from .runs import create_run, locked, update_run, write_table
 from .setup import Setup
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def baselines(
     progress.phase("baselines")
     status = "failed"
     try:
-        _train(rows, setup, directory, progress)
+        with locked(directory):
+            _train(rows, setup, directory, progress)
         status = "complete"
     except KeyboardInterrupt:
         status = "interrupted"

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +18,17 @@ from .config import ConfigError, SearchConfig
 from .files import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     import pandas as pd
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 SCHEMA = 1
+LOCK_FILE = "run.lock"  # stays; it is the lock on it that counts, and who holds it is written in it
 SPACE_FILE = "space.json"  # the space as a search found it, whatever becomes of its file
 _PACKAGES = ("torch", "optuna", "onnxruntime", "numpy", "pandas")
 
@@ -39,9 +46,12 @@ def create_run(config: SearchConfig, out: Path | None, leave_out: Collection[str
         leave_out: names of options that the run has no use for.
 
     Raises:
-        RunError: it exists already, or cannot be written.
+        RunError: it exists already, is in use, or cannot be written.
     """
     path = out or _free(Path("runs") / datetime.now().strftime("%Y%m%d-%H%M%S"))
+    if (path / LOCK_FILE).is_file():
+        with locked(path):
+            pass  # nobody works here
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         way_on = f", or go on with: nas resume {path}" if (path / SPACE_FILE).is_file() else ""
         raise RunError(f"{path} exists; choose another --out{way_on}")
@@ -54,6 +64,35 @@ def create_run(config: SearchConfig, out: Path | None, leave_out: Collection[str
             f"{path} cannot be written: {error.strerror}; choose another --out"
         ) from None
     return path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes from working in a run folder; one that is killed lets go.
+
+    Without `fcntl` (Windows) nobody is kept out.
+
+    Raises:
+        RunError: somebody works in it, or it cannot be written; the message says who.
+    """
+    try:
+        file = (path / LOCK_FILE).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path} cannot be locked: {error.strerror}") from None
+    with file:  # closing it lets go
+        try:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another one"
+            raise RunError(
+                f"{path} is in use by process {holder}; wait for its end, or end it first"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def read_run(path: Path) -> dict[str, Any]:

@@ -20,7 +20,16 @@ from .finals import Finals
 from .pareto import non_dominated, recommend
 from .progress import SILENT, Progress
 from .report import write_report
-from .runs import SPACE_FILE, RunError, create_run, read_config, read_run, update_run, write_table
+from .runs import (
+    SPACE_FILE,
+    RunError,
+    create_run,
+    locked,
+    read_config,
+    read_run,
+    update_run,
+    write_table,
+)
 from .setup import GOALS, OBJECTIVES, Setup
 from .study import Study
 
@@ -68,17 +77,18 @@ def search(config: SearchConfig, out: Path | None = None, progress: Progress = S
     setup = Setup(config)  # finds what is wrong before a folder is made
     setup.check_budget()
     directory = create_run(config.located(), out)
-    if plugin:
-        update_run(directory, plugin={"path": str(plugin.path), "sha256": plugin.digest})
-    write_text(directory / SPACE_FILE, json.dumps(space_to_plain(setup.space), indent=2))
-    return _run(setup, directory, progress)
+    with locked(directory):
+        if plugin:
+            update_run(directory, plugin={"path": str(plugin.path), "sha256": plugin.digest})
+        write_text(directory / SPACE_FILE, json.dumps(space_to_plain(setup.space), indent=2))
+        return _run(setup, directory, progress)
 
 
 def resume(directory: Path, progress: Progress = SILENT) -> Result:
     """Go on with an interrupted or killed run; one that is complete is only reported again.
 
     Raises:
-        NasError: not a run folder, or its data are gone.
+        NasError: not a run folder, one that another process works in, or its data are gone.
     """
     refuse_unguarded_script()
     config = read_config(directory)
@@ -88,8 +98,8 @@ def resume(directory: Path, progress: Progress = SILENT) -> Result:
     space = read_space(directory / SPACE_FILE)
     if not (directory / STUDY_FILE).is_file():
         raise RunError(f"{directory}/{STUDY_FILE} is missing: the run's candidates are lost")
-    setup = Setup(config, space)
-    return _run(setup, directory, progress)
+    with locked(directory):
+        return _run(Setup(config, space), directory, progress)
 
 
 def _load_same_plugin(config: SearchConfig, directory: Path) -> None:

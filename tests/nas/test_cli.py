@@ -1,11 +1,13 @@
 """The command line as a user meets it: its output and its exit code."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
 
 from nas.cli import main
+from nas.runs import locked
 from search_spaces.networks import NETWORKS
 
 ARCH = "stem(width=16) | stage(width=24,stride=2): 2*mbconv(kernel=5) | head(width=256)"
@@ -100,6 +102,11 @@ def test_a_search_prints_json_and_nothing_else(run, toy, tmp_path):
     assert again.code == 0, again.err
     assert result["recommended"] in again.out
     assert "report.html" in again.out
+    with locked(tmp_path / "run"):
+        refused = run("resume", tmp_path / "run")
+    assert refused.code == 2
+    assert f"run is in use by process {os.getpid()};" in refused.err
+    assert len(refused.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

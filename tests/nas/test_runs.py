@@ -1,7 +1,12 @@
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from nas.config import SearchConfig
-from nas.runs import RunError, create_run, read_run, update_run
+from nas.runs import LOCK_FILE, RunError, create_run, locked, read_run, update_run
 
 
 def test_a_run_begins_with_its_configuration_and_machine(tmp_path):
@@ -54,3 +59,41 @@ def test_updating_keeps_the_rest(tmp_path):
     before = read_run(run)
     update_run(run, status="complete")
     assert read_run(run) == before | {"status": "complete"}
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from nas.runs import locked
+
+with locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
+def test_one_process_at_a_time_works_in_a_folder(tmp_path):
+    run = create_run(SearchConfig(), tmp_path / "run")
+    command = [sys.executable, "-c", HOLD, str(run)]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "locked\n"
+        message = rf"run is in use by process {holder.pid}; wait for its end, or end it first"
+        with pytest.raises(RunError, match=message), locked(run):
+            pass
+        with pytest.raises(RunError, match=message):
+            create_run(SearchConfig(), run)
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+    with locked(run):
+        assert (run / LOCK_FILE).read_text() == str(os.getpid())
+    with pytest.raises(RunError, match="exists; choose another --out"):
+        create_run(SearchConfig(), run)
+
+
+def test_a_folder_that_cannot_be_locked_is_refused(tmp_path):
+    (tmp_path / LOCK_FILE).mkdir()
+    with pytest.raises(RunError, match="cannot be locked: Is a directory"), locked(tmp_path):
+        pass
