@@ -38,15 +38,16 @@ class EESP(Block):
     """Extremely efficient spatial pyramid of dilated convolutions.
 
     Knobs:
-        branches: parallel depthwise 3x3 convolutions, and groups of the 1x1 convolutions.
         dilation: largest dilation allowed; a branch that wants more takes 1.
         se: squeeze-and-excitation of the merged map, before addition or concatenation.
 
     Attributes:
+        branches: parallel depthwise 3x3 convolutions, and groups of the 1x1 convolutions; no knob,
+            for two branches are the same network whatever the dilation.
         image: whether a strided unit adds a projection of the pooled input image.
     """
 
-    branches: int = knob(4, choices=(2, 4))
+    branches: int = 4
     dilation: int = knob(4, choices=(2, 3, 4))
     se: bool = knob(False, choices=(False, True))
     image: bool = True
