@@ -74,7 +74,7 @@ def measure(site: tuple[int, int, int], case: str, dy: Tensor, dx: Tensor, turns
 
 def forms(dy: Tensor, dx: Tensor, side: int, weight: Tensor) -> dict[str, nn.Module]:
     channels, reach = len(dy), int(max(dy.abs().max(), dx.abs().max()))
-    kernel = pure.one_hot(dy, dx, reach)
+    kernel = pure.square(torch.stack((dy, dx)), reach)
     rows, columns = kernel.sum(3, keepdim=True), kernel.sum(2, keepdim=True)
     steps = torch.stack((dy, dx)).int().T.tolist()
     first = [i for i in range(channels) if i == 0 or steps[i] != steps[i - 1]]

@@ -1,16 +1,15 @@
-"""The shifts in C++, for what is trained on a CPU: float32, channels-last; if NAS_COMPILE is 1."""
+"""The shifts in C++, for what is trained on a CPU: float32, channels-last; not if NAS_COMPILE=0."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from . import _compiler
 
@@ -21,17 +20,17 @@ _TENSOR_TYPES = (Tensor, nn.Parameter)
 
 
 def usable(x: Tensor, offsets: Tensor) -> bool:
-    """Tell whether `shift` can move `x`; the first time, this may take a second to compile it."""
+    """Tell whether `Compiled` can move `x`; the first time, compiling may take a second."""
     return (
-        os.environ.get("NAS_COMPILE") == "1"
-        and not torch.compiler.is_compiling()
-        and type(x) in _TENSOR_TYPES  # nothing that only poses as a tensor in memory
+        type(x) in _TENSOR_TYPES  # nothing that only poses as a tensor in memory
         and x.dtype == offsets.dtype == torch.float32
         and x.device.type == offsets.device.type == "cpu"
         and x.ndim == 4
         and offsets.shape == (x.shape[1],)
         and x.numel() > 0
         and x.is_contiguous(memory_format=torch.channels_last)
+        and os.environ.get("NAS_COMPILE") != "0"
+        and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
         and not torch._C._are_functorch_transforms_active()
         and library() is not None
@@ -42,102 +41,69 @@ def usable(x: Tensor, offsets: Tensor) -> bool:
 def library() -> ctypes.CDLL | None:
     """Return the compiled functions, or nothing where they are not to be had."""
     found = _compiler.load(SOURCE)
-    if found is None or not (hasattr(found, "nas_shift") and hasattr(found, "nas_shift_back")):
+    if found is None or not (hasattr(found, "nas_shift") and hasattr(found, "nas_shift_slopes")):
         return None
-    sizes = [*[ctypes.c_longlong] * 4, *[ctypes.c_int] * 4]
-    found.nas_shift.argtypes = [*[ctypes.c_void_p] * 4, *sizes]
-    found.nas_shift_back.argtypes = [*[ctypes.c_void_p] * 7, *sizes]
+    sizes = [ctypes.c_longlong] * 4
+    found.nas_shift.argtypes = [*[ctypes.c_void_p] * 4, *sizes, *[ctypes.c_int] * 5]
+    found.nas_shift_slopes.argtypes = [*[ctypes.c_void_p] * 6, *sizes, *[ctypes.c_int] * 2]
     return found
 
 
-def shift(
-    x: Tensor,
-    dy: Tensor,
-    dx: Tensor,
-    *,
-    stride: int = 1,
-    step: int = 1,
-    rounded: bool = False,
-    normalise: bool = False,
-) -> Tensor:
-    """Move `x` by `step` times its offsets, which may be rounded, half away from zero.
+@dataclass(frozen=True)
+class Compiled:
+    """The form of shifts for maps that are `usable`.
 
     Args:
-        x: (B, C, H, W), as `usable` wants it.
-        dy: (C,), vertical.
-        dx: (C,), horizontal.
         stride: of the output's grid.
-        step: unit of the offsets.
-        rounded: whether whole offsets are used; their gradients remain those of real ones.
-        normalise: whether the gradients of each channel's two offsets are scaled to norm 1.
+        step: unit of the offsets, 1 if they learn.
+        rounded: whether offsets are rounded, half away from zero.
     """
-    dy, dx = dy.contiguous(), dx.contiguous()
-    learns = x.requires_grad or dy.requires_grad or dx.requires_grad
-    if not torch.is_grad_enabled() or not learns:
-        return _forward(x, dy.detach(), dx.detach(), stride, step, rounded)
-    options = stride, step, rounded, normalise
-    moved: Tensor = _Compiled.apply(x, dy, dx, *options)  # type: ignore[no-untyped-call]
-    return moved
 
+    stride: int = 1
+    step: int = 1
+    rounded: bool = False
 
-class _Compiled(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, dy: Tensor, dx: Tensor, *options: Any) -> Tensor:
-        ctx.shape, ctx.options = x.shape, options
-        ctx.save_for_backward(x if any(ctx.needs_input_grad[1:3]) else None, dy, dx)
-        return _forward(x, dy, dx, *options[:3])
+    def move(self, x: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+        """Return the moved map."""
+        b, c, h, w = x.shape
+        y = _empty((b, c, (h - 1) // self.stride + 1, (w - 1) // self.stride + 1))
+        options = self.stride, self.step, self.rounded, False
+        _call("nas_shift", (x, dy.contiguous(), dx.contiguous(), y), x.shape, *options)
+        return y
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, dy, dx = ctx.saved_tensors
-        stride, step, rounded, normalise = ctx.options
-        grad = grad.contiguous(memory_format=torch.channels_last)
-        grad_x = _empty(ctx.shape) if ctx.needs_input_grad[0] else None
-        by_y, by_x = (None, None) if x is None else (torch.empty_like(dy), torch.empty_like(dx))
-        pointers = map(_pointer, (grad, x, dy, dx, grad_x, by_y, by_x))
-        sizes = _sizes(ctx.shape)
-        _check(_library().nas_shift_back(*pointers, *sizes, stride, step, rounded, _threads(grad)))
-        if normalise and by_y is not None and by_x is not None:
-            norm = torch.hypot(by_y, by_x)
-            norm = torch.where(norm > 0, norm, 1.0)
-            by_y, by_x = by_y / norm, by_x / norm
-        return grad_x, by_y, by_x, None, None, None, None
+    def back(self, grad: Tensor, dy: Tensor, dx: Tensor, shape: torch.Size) -> Tensor:
+        """Return the gradient of a map of `shape` from that of the moved map."""
+        grad_x = _empty(shape)
+        options = self.stride, self.step, self.rounded, True
+        _call("nas_shift", (_last(grad), dy.contiguous(), dx.contiguous(), grad_x), shape, *options)
+        return grad_x
 
-
-def _forward(x: Tensor, dy: Tensor, dx: Tensor, stride: int, step: int, rounded: bool) -> Tensor:
-    b, c, h, w = x.shape
-    y = _empty((b, c, (h - 1) // stride + 1, (w - 1) // stride + 1))
-    pointers = map(_pointer, (x, dy, dx, y))
-    _check(_library().nas_shift(*pointers, *_sizes(x.shape), stride, step, rounded, _threads(x)))
-    return y
-
-
-def _library() -> ctypes.CDLL:
-    found = library()
-    assert found is not None  # `usable` has seen it
-    return found
+    def slopes(self, x: Tensor, dy: Tensor, dx: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of the offsets, as if they were not rounded."""
+        by_y, by_x = _empty(dy.shape), _empty(dx.shape)
+        tensors = x, dy.contiguous(), dx.contiguous(), _last(grad), by_y, by_x
+        _call("nas_shift_slopes", tensors, x.shape, self.stride)
+        return by_y, by_x
 
 
 def _empty(shape: tuple[int, ...]) -> Tensor:
     # Whatever the defaults of type and device are: the library writes float32 to memory.
-    last = torch.channels_last
-    return torch.empty(shape, dtype=torch.float32, device="cpu", memory_format=last)
+    layout = torch.channels_last if len(shape) == 4 else torch.contiguous_format
+    return torch.empty(shape, dtype=torch.float32, device="cpu", memory_format=layout)
 
 
-def _pointer(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
+def _last(grad: Tensor) -> Tensor:
+    return grad.contiguous(memory_format=torch.channels_last)
 
 
-def _sizes(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _call(name: str, tensors: tuple[Tensor, ...], shape: torch.Size, *options: int) -> None:
+    """Call a function with tensors, the shape of the map that is moved, and options.
+
+    Raises:
+        MemoryError: there was none for its work.
+    """
     b, c, h, w = shape
-    return b, h, w, c
-
-
-def _threads(x: Tensor) -> int:
-    return torch.get_num_threads() if x.numel() > ONE_THREAD else 1
-
-
-def _check(code: int) -> None:
-    if code:
+    threads = torch.get_num_threads() if shape.numel() > ONE_THREAD else 1
+    pointers = [tensor.data_ptr() for tensor in tensors]
+    if getattr(library(), name)(*pointers, b, h, w, c, *options, threads):
         raise MemoryError("a shift found no memory for its work")

@@ -5,86 +5,96 @@ That is the quickest form on CPU in channels-last, and one that every runtime kn
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 WHOLE_REACH = 2  # up to this offset one square kernel is as fast as a row and a column
 
-
-class Memory:
-    """The kernels of the offsets that were seen last: at batch 1, making them takes longest."""
-
-    def __init__(self) -> None:
-        self._seen: tuple[Tensor, tuple[int, ...], list[Tensor]] | None = None
-
-    def kernels(self, x: Tensor, dy: Tensor, dx: Tensor, rounded: bool) -> list[Tensor]:
-        """Return what moves `x`; for each memory, `rounded` is always the same."""
-        size = x.shape[2], x.shape[3]
-        with torch.inference_mode(False):  # what is made in that mode cannot be used in training
-            offsets = torch.stack((dy.detach(), dx.detach()))
-            if type(offsets) is not Tensor:  # an exporter's, which has no values
-                return _kernels(x, dy, dx, rounded)
-            if self._seen is not None:
-                seen, sized, kernels = self._seen
-                if (
-                    sized == size
-                    and seen.dtype == offsets.dtype
-                    and seen.device == offsets.device
-                    and torch.equal(seen, offsets)
-                ):
-                    return kernels
-            kernels = _kernels(x, dy, dx, rounded)
-            self._seen = offsets, size, kernels
-        return kernels
+Kernels = list[Tensor]  # a square one, or a column and a row
 
 
-def move(x: Tensor, dy: Tensor, dx: Tensor, *, stride: int = 1, rounded: bool = False) -> Tensor:
-    """Move each channel of `x` by its offsets, which may be rounded; not differentiable."""
-    return _place(x, _kernels(x, dy, dx, rounded), stride)
+class Seen(NamedTuple):
+    """Offsets, the size of a map, and the kernels that move it there and back."""
+
+    dy: Tensor
+    dx: Tensor
+    size: tuple[int, ...]
+    there: Kernels
+    back: Kernels
 
 
-def shift(
-    x: Tensor,
-    dy: Tensor,
-    dx: Tensor,
-    *,
-    stride: int = 1,
-    rounded: bool = False,
-    normalise: bool = False,
-    memory: Memory | None = None,
-) -> Tensor:
-    """Move `x` as `move` does; differentiable by the offsets as if they were not rounded.
+@dataclass
+class Pure:
+    """The form of shifts for all maps; remembers kernels: at batch 1, making them takes longest.
 
-    With `normalise`, the gradients of each channel's two offsets are scaled to norm 1.
+    Args:
+        stride: of the output's grid.
+        step: unit of the offsets, 1 if they learn.
+        rounded: whether offsets are rounded, half away from zero.
     """
-    kernels = (memory or Memory()).kernels(x, dy, dx, rounded)
-    learns = x.requires_grad or dy.requires_grad or dx.requires_grad
-    if not torch.is_grad_enabled() or not learns:
-        return _place(x, kernels, stride)
-    options = kernels, stride, normalise
-    moved: Tensor = _Move.apply(x, dy, dx, *options)  # type: ignore[no-untyped-call]
-    return moved
+
+    stride: int = 1
+    step: int = 1
+    rounded: bool = False
+    _seen: Seen | None = field(default=None, repr=False, compare=False)
+
+    def place(self, x: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+        """Return the moved map, with kernels of its own: for tracers."""
+        return _place(x, self._make(dy, dx, x.shape), self.stride, self.step)
+
+    def move(self, x: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+        """Return the moved map."""
+        return _place(x, self._kernels(dy, dx, x.shape).there, self.stride, self.step)
+
+    def back(self, grad: Tensor, dy: Tensor, dx: Tensor, shape: torch.Size) -> Tensor:
+        """Return the gradient of a map of `shape` from that of the moved map."""
+        kernels = self._kernels(dy, dx, shape)
+        if self.stride == 1:
+            return _place(grad, kernels.back, step=self.step)
+        kernel = kernels.there[0]
+        for other in kernels.there[1:]:
+            kernel = kernel * other
+        padding = [self.step * (size // 2) for size in kernel.shape[2:]]
+        rest = [(size - 1) % self.stride for size in shape[2:]]
+        kernel = kernel.to(grad.dtype)
+        options = self.stride, padding, rest, shape[1], self.step
+        grad_x: Tensor = F.conv_transpose2d(grad, kernel, None, *options)
+        return grad_x
+
+    def slopes(self, x: Tensor, dy: Tensor, dx: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of the offsets, as if they were not rounded."""
+        by_y, by_x = _slopes(x, torch.stack((dy, dx)), grad, self.stride).unbind()
+        return by_y, by_x
+
+    def _kernels(self, dy: Tensor, dx: Tensor, shape: torch.Size) -> Seen:
+        real = type(dy) in (Tensor, nn.Parameter)  # an exporter's have no values
+        size = tuple(shape[2:])
+        if real and self._seen is not None and _fits(self._seen, dy, dx, size):
+            return self._seen
+        with torch.inference_mode(False):  # what is made in that mode cannot be used in training
+            there = self._make(dy, dx, shape)
+            seen = Seen(dy.clone(), dx.clone(), size, there, [k.flip(2, 3) for k in there])
+        if real:
+            self._seen = seen
+        return seen
+
+    def _make(self, dy: Tensor, dx: Tensor, shape: torch.Size) -> Kernels:
+        offsets = torch.stack((dy, dx))
+        limits = [(size - 1) // self.step for size in shape[2:]]
+        return _kernels_of(round_away(offsets) if self.rounded else offsets, limits)
 
 
-def depthwise(
-    x: Tensor, kernel: Tensor, stride: tuple[int, int] = (1, 1), dilation: int = 1, margin: int = 0
-) -> Tensor:
-    """Convolve each channel with its kernel, zeros around the map; `margin` more are results."""
-    rows, columns = (dilation * (size // 2) + margin for size in kernel.shape[2:])
-    return F.conv2d(x, kernel.to(x.dtype), None, stride, (rows, columns), dilation, x.shape[1])
-
-
-def shift_fixed(x: Tensor, kernel: Tensor, dilation: int) -> Tensor:
-    """Convolve `x` with a one-hot kernel; differentiable by `x` alone."""
-    if not torch.is_grad_enabled() or not x.requires_grad:
-        return depthwise(x, kernel, dilation=dilation)
-    moved: Tensor = _Fixed.apply(x, kernel, dilation)  # type: ignore[no-untyped-call]
-    return moved
+def _fits(seen: Seen, dy: Tensor, dx: Tensor, size: tuple[int, ...]) -> bool:
+    same = seen.size == size and seen.dy.device == dy.device and seen.dy.dtype == dy.dtype
+    return same and torch.equal(seen.dy, dy) and torch.equal(seen.dx, dx)
 
 
 def round_away(offsets: Tensor) -> Tensor:
@@ -94,61 +104,14 @@ def round_away(offsets: Tensor) -> Tensor:
     return offsets.sign() * (whole + (size - whole >= 0.5))
 
 
-def one_hot(dy: Tensor, dx: Tensor, reach: int) -> Tensor:
-    """Return the depthwise kernel (C, 1, 2*reach+1, 2*reach+1) of whole offsets."""
-    rows, columns = _hats(torch.stack((dy, dx)), reach)
-    return _outer(rows, columns)
+def square(offsets: Tensor, reach: int) -> Tensor:
+    """Return the depthwise kernel (C, 1, 2*reach+1, 2*reach+1) of offsets (2, C)."""
+    rows, columns = _hats(offsets, reach)
+    kernel: Tensor = rows[:, :, None] * columns[:, None, :]
+    return kernel[:, None]
 
 
-class _Fixed(torch.autograd.Function):
-    """A shift by a one-hot kernel; backward it is the opposite shift, by the mirrored kernel."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor, dilation: int) -> Tensor:
-        ctx.save_for_backward(kernel)
-        ctx.dilation = dilation
-        return depthwise(x, kernel, dilation=dilation)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (kernel,) = ctx.saved_tensors
-        return depthwise(grad, kernel.flip(2, 3), dilation=ctx.dilation), None, None
-
-
-class _Move(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        dy: Tensor,
-        dx: Tensor,
-        kernels: list[Tensor],
-        stride: int,
-        normalise: bool,
-    ) -> Tensor:
-        ctx.save_for_backward(x if any(ctx.needs_input_grad[1:3]) else None, dy, dx, *kernels)
-        ctx.shape, ctx.dtype, ctx.stride, ctx.normalise = x.shape, x.dtype, stride, normalise
-        return _place(x, kernels, stride)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, dy, dx, *kernels = ctx.saved_tensors
-        grad = grad.to(ctx.dtype)  # they differ under autocast
-        grad_x = grad_dy = grad_dx = None
-        if ctx.needs_input_grad[0]:
-            grad_x = _unplace(grad, kernels, ctx.shape, ctx.stride)
-        if x is not None:
-            grad_dy, grad_dx = _offset_gradients(grad, x, torch.stack((dy, dx)), ctx.stride)
-            if ctx.normalise:
-                norm = torch.hypot(grad_dy, grad_dx)
-                norm = torch.where(norm > 0, norm, 1.0)
-                grad_dy, grad_dx = grad_dy / norm, grad_dx / norm
-        return grad_x, grad_dy, grad_dx, None, None, None
-
-
-def _offset_gradients(grad: Tensor, x: Tensor, offsets: Tensor, stride: int) -> Tensor:
+def _slopes(x: Tensor, offsets: Tensor, grad: Tensor, stride: int) -> Tensor:
     """Return the gradients (2, C) of the bilinear shift of `x` by `offsets` (2, C).
 
     They follow from the gradient of a 3x3 kernel, since larger ones are slow: what is farther is
@@ -158,13 +121,12 @@ def _offset_gradients(grad: Tensor, x: Tensor, offsets: Tensor, stride: int) -> 
     if not (low >= -1 and high < 1):
         whole = torch.round(offsets)
         offsets = offsets - whole
-        limits = x.shape[2], x.shape[3]
-        x = _place(x, _kernels(x, whole[0], whole[1], False, limits), margin=1)
+        x = _place(x, _kernels_of(whole, x.shape[2:]), margin=1)
         padding = 0
     size = x.shape[1], 1, 3, 3
     kernel = conv2d_weight(x, size, grad, stride, padding, 1, size[0])  # type: ignore[no-untyped-call]
     by_row, by_column = _hats(offsets, 1)
-    slope_y, slope_x = _slopes(offsets)
+    slope_y, slope_x = _hat_slopes(offsets)
     kernel = kernel[:, 0]
     return torch.stack(
         (
@@ -174,19 +136,13 @@ def _offset_gradients(grad: Tensor, x: Tensor, offsets: Tensor, stride: int) -> 
     )
 
 
-def _kernels(
-    x: Tensor, dy: Tensor, dx: Tensor, rounded: bool, limits: tuple[int, int] | None = None
-) -> list[Tensor]:
-    """Return the square kernel that moves `x`, or the column and the row that do."""
-    offsets = torch.stack((dy.detach(), dx.detach()))
-    if rounded:
-        offsets = round_away(offsets)
+def _kernels_of(offsets: Tensor, limits: Sequence[int]) -> Kernels:
+    """Return the square kernel of offsets (2, C), or the column and the row, up to the limits."""
     # Not a number moves nothing, but makes the map one: so a training learns that it diverged.
     reaches = offsets.abs().amax(1).ceil().nan_to_num(0.0).tolist()
-    limits = limits or (x.shape[2] - 1, x.shape[3] - 1)
     reach = [int(min(reach, limit)) for reach, limit in zip(reaches, limits, strict=True)]
     if max(reach) <= WHOLE_REACH:
-        return [_outer(*_hats(offsets, max(reach)))]
+        return [square(offsets, max(reach))]
     rows, columns = _hats(offsets[0], reach[0]), _hats(offsets[1], reach[1])
     return [rows[:, None, :, None], columns[:, None, None, :]]
 
@@ -194,38 +150,32 @@ def _kernels(
 def _hats(offsets: Tensor, reach: int) -> Tensor:
     """Return (..., 2*reach+1): the weights of linear interpolation at their places."""
     places = torch.arange(-reach, reach + 1, device=offsets.device, dtype=offsets.dtype)
-    return (1 - (offsets[..., None] - places).abs()).clamp(min=0)
+    weights: Tensor = 1 - (offsets[..., None] - places).abs()
+    return weights.clamp(min=0)
 
 
-def _slopes(offsets: Tensor) -> Tensor:
+def _hat_slopes(offsets: Tensor) -> Tensor:
     """Return (..., 3): the derivative of `_hats` by offsets below 1, on integers from the right."""
     places = torch.arange(-1, 2, device=offsets.device)
     floor = torch.floor(offsets)[..., None]
     return (floor + 1 == places).to(offsets.dtype) - (floor == places).to(offsets.dtype)
 
 
-def _outer(rows: Tensor, columns: Tensor) -> Tensor:
-    """Return the depthwise kernel (C, 1, K_rows, K_columns) of taps (C, K)."""
-    return (rows[:, :, None] * columns[:, None, :])[:, None]
+def _place(x: Tensor, kernels: Kernels, stride: int = 1, step: int = 1, margin: int = 0) -> Tensor:
+    """Convolve each channel with a square kernel, or with a row and a column.
 
-
-def _place(x: Tensor, kernels: list[Tensor], stride: int = 1, margin: int = 0) -> Tensor:
-    """Convolve each channel with a square kernel, or with a row and a column."""
+    Zeros are around the map; `margin` more rows and columns on each side are results.
+    """
     if len(kernels) == 1:
-        return depthwise(x, kernels[0], (stride, stride), margin=margin)
+        return _convolve(x, kernels[0], (stride, stride), step, (margin, margin))
     rows, columns = kernels
-    padding = columns.shape[3] // 2 + margin
-    across = F.conv2d(x, columns.to(x.dtype), None, (1, stride), (0, padding), 1, x.shape[1])
-    padding = rows.shape[2] // 2 + margin
-    return F.conv2d(across, rows.to(x.dtype), None, (stride, 1), (padding, 0), 1, x.shape[1])
+    across = _convolve(x, columns, (1, stride), step, (0, margin))
+    return _convolve(across, rows, (stride, 1), step, (margin, 0))
 
 
-def _unplace(grad: Tensor, kernels: list[Tensor], shape: torch.Size, stride: int) -> Tensor:
-    """Return the gradient of `_place` with respect to a map of `shape`."""
-    if stride == 1:
-        return _place(grad, [kernel.flip(2, 3) for kernel in kernels])
-    kernel = kernels[0] if len(kernels) == 1 else kernels[0] * kernels[1]
-    padding = kernel.shape[2] // 2, kernel.shape[3] // 2
-    rest = (shape[2] - 1) % stride, (shape[3] - 1) % stride
-    kernel = kernel.to(grad.dtype)
-    return F.conv_transpose2d(grad, kernel, None, stride, padding, rest, shape[1])
+def _convolve(
+    x: Tensor, kernel: Tensor, stride: tuple[int, int], step: int, margin: tuple[int, int]
+) -> Tensor:
+    sizes = zip(kernel.shape[2:], margin, strict=True)
+    padding = [step * (size // 2) + more for size, more in sizes]
+    return F.conv2d(x, kernel.to(x.dtype), None, stride, padding, step, x.shape[1])

@@ -19,23 +19,48 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from . import _shift_compiled as compiled
-from . import _shift_pure as pure
+from ._shift_compiled import Compiled, usable
+from ._shift_gradient import moved
+from ._shift_pure import Pure, round_away
 from .errors import SpecError
 
 
 class Shift(nn.Module):
-    """Base of the shifts: what a training loop must know about their parameters.
+    """Base of the shifts: how they move a map, and what training must know of their parameters.
+
+    Args:
+        stride: of the output's grid.
+        step: unit of the offsets.
+        rounded: whether offsets are rounded; their gradients remain those of real ones.
 
     Attributes:
         lr_multiplier: learning rate of the offsets over that of the weights.
+        normalise: whether each channel's gradient (vertical, horizontal) is scaled to norm 1.
     """
 
     lr_multiplier: ClassVar[float] = 1.0
+    normalise: bool = False
+
+    def __init__(self, *, stride: int = 1, step: int = 1, rounded: bool = False) -> None:
+        super().__init__()
+        self._pure = Pure(stride, step, rounded)
+        self._compiled = Compiled(stride, step, rounded)
+
+    def offsets(self) -> tuple[Tensor, Tensor]:
+        """Return each channel's offset: vertical, horizontal."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, ceil(H/stride), ceil(W/stride))."""
+        dy, dx = self.offsets()
+        if _is_traced():
+            return self._pure.place(x, *map(_constant, (dy, dx)))
+        form = self._compiled if usable(x, dy) else self._pure
+        return moved(form, x, dy, dx, normalise=self.normalise)
 
     def shift_parameters(self) -> tuple[nn.Parameter, ...]:
         """Return the learned offsets: vertical, horizontal; nothing if they are fixed."""
-        return ()
+        return tuple(offset for offset in self.offsets() if isinstance(offset, nn.Parameter))
 
     def freeze(self) -> None:
         """Stop learning the offsets."""
@@ -54,26 +79,19 @@ class GroupedShift(Shift):
 
     dy: Tensor
     dx: Tensor
-    kernel: Tensor
 
     def __init__(self, channels: int, kernel: int = 3, dilation: int = 1) -> None:
-        super().__init__()
+        super().__init__(step=dilation, rounded=True)
         _check_positive(channels=channels, kernel=kernel, dilation=dilation)
         if kernel % 2 == 0:
             raise SpecError(f"`kernel` (={kernel}) of a shift must be odd")
-        self.dilation = dilation
         dy, dx = grouped_offsets(channels, kernel)
         self.register_buffer("dy", dy, persistent=False)
         self.register_buffer("dx", dx, persistent=False)
-        self.register_buffer("kernel", pure.one_hot(dy, dx, kernel // 2), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
-        if _is_traced():
-            return pure.depthwise(x, self.kernel, dilation=self.dilation)
-        if compiled.usable(x, self.dy):
-            return compiled.shift(x, self.dy, self.dx, step=self.dilation, rounded=True)
-        return pure.shift_fixed(x, self.kernel, self.dilation)
+    def offsets(self) -> tuple[Tensor, Tensor]:
+        """Return each channel's offset: vertical, horizontal."""
+        return self.dy, self.dx
 
 
 class ActiveShift(Shift):
@@ -89,26 +107,15 @@ class ActiveShift(Shift):
     lr_multiplier: ClassVar[float] = 0.01
 
     def __init__(self, channels: int, stride: int = 1, *, normalise: bool = True) -> None:
-        super().__init__()
         _check_positive(channels=channels, stride=stride)
-        self.stride = stride
+        super().__init__(stride=stride)
         self.normalise = normalise
-        self._memory = pure.Memory()
         self.alpha = nn.Parameter(torch.empty(channels).uniform_(-1, 1))  # horizontal
         self.beta = nn.Parameter(torch.empty(channels).uniform_(-1, 1))  # vertical
 
-    def shift_parameters(self) -> tuple[nn.Parameter, ...]:
-        """Return the learned offsets: vertical, horizontal."""
+    def offsets(self) -> tuple[Tensor, Tensor]:
+        """Return each channel's offset: vertical, horizontal."""
         return self.beta, self.alpha
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, ceil(H/stride), ceil(W/stride))."""
-        if _is_traced():
-            return pure.move(x, *_constant_offsets(self), stride=self.stride)
-        offsets, stride, normalise = self.shift_parameters(), self.stride, self.normalise
-        if compiled.usable(x, self.beta):
-            return compiled.shift(x, *offsets, stride=stride, normalise=normalise)
-        return pure.shift(x, *offsets, stride=stride, normalise=normalise, memory=self._memory)
 
 
 class SparseShift(Shift):
@@ -124,26 +131,17 @@ class SparseShift(Shift):
     """
 
     def __init__(self, channels: int, init: Literal["grouped", "ramp"] = "grouped") -> None:
-        super().__init__()
+        super().__init__(rounded=True)
         _check_positive(channels=channels)
         if init not in ("grouped", "ramp"):
             raise SpecError(f"`init` (={init!r}) of a shift must be 'grouped' or 'ramp'")
-        self._memory = pure.Memory()
         dy, dx = _sparse_init(channels, init)
         self.a = nn.Parameter(dy)  # vertical
         self.b = nn.Parameter(dx)  # horizontal
 
-    def shift_parameters(self) -> tuple[nn.Parameter, ...]:
-        """Return the learned offsets: vertical, horizontal."""
+    def offsets(self) -> tuple[Tensor, Tensor]:
+        """Return each channel's offset: vertical, horizontal."""
         return self.a, self.b
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
-        if _is_traced():
-            return pure.move(x, *_constant_offsets(self), rounded=True)
-        if compiled.usable(x, self.a):
-            return compiled.shift(x, self.a, self.b, rounded=True)
-        return pure.shift(x, self.a, self.b, rounded=True, memory=self._memory)
 
     def penalty(self, norm: str = "l1") -> Tensor:
         """Return what the displacements add to the loss, before its factor.
@@ -163,7 +161,7 @@ class SparseShift(Shift):
 
     def unshifted_share(self) -> float:
         """Return the share of the channels that do not move."""
-        still = (pure.round_away(self.a.detach()) == 0) & (pure.round_away(self.b.detach()) == 0)
+        still = (round_away(self.a.detach()) == 0) & (round_away(self.b.detach()) == 0)
         return float(still.float().mean())
 
 
@@ -194,13 +192,12 @@ def _sparse_init(channels: int, init: str) -> tuple[Tensor, Tensor]:
     return dy, dx
 
 
-def _constant_offsets(shift: Shift) -> tuple[Tensor, ...]:
-    """Return the offsets of `shift` as a tracer's constants, so that exports fold them."""
-    offsets = shift.shift_parameters()
+def _constant(offsets: Tensor) -> Tensor:
+    """Return offsets as a tracer's constant, so that exports fold what is made of them."""
     with warnings.catch_warnings():
         # A constant is what we want.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
-        return tuple(torch.from_numpy(o.detach().cpu().numpy()).to(o.device) for o in offsets)
+        return torch.from_numpy(offsets.detach().cpu().numpy()).to(offsets.device)
 
 
 def _is_traced() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -11,8 +12,12 @@ from torch import nn
 from evaluators.loop import Training
 from evaluators.optimizer import parameter_groups, penalised
 from evaluators.recipe import Recipe
+from evaluators.training import train
 from search_spaces.shift import ActiveShift, SparseShift
 from tests.evaluators.toy import IMAGES, RECIPE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class ShiftNet(nn.Module):
@@ -91,3 +96,21 @@ def test_sparse_shifts_are_penalised_and_freeze_half_way(norm: str) -> None:
         training.run_epoch()
         sizes.append(moving.penalty(norm).item())
     assert sizes[0] > sizes[1] > sizes[2] == sizes[3] == sizes[4]
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+@pytest.mark.parametrize("compiled", ["0", "1"])
+def test_going_on_across_the_freeze_equals_not_having_stopped(
+    compiled: str, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAS_COMPILE", compiled)
+    torch.manual_seed(0)
+    whole, stopped, recipe = ShiftNet(), ShiftNet(), replace(RECIPE, epochs=4)
+    stopped.load_state_dict(whole.state_dict())
+    resumed, path = ShiftNet(), tmp_path / "shifts.ckpt"
+    list(train(whole, IMAGES, recipe))
+    epochs = train(stopped, IMAGES, recipe, checkpoint=path)
+    assert [next(epochs).epoch for _ in range(stop)][-1] == stop
+    list(train(resumed, IMAGES, recipe, checkpoint=path))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name

@@ -9,11 +9,12 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from search_spaces import _compiler
+from search_spaces import _compiler, _shift_compiled
 from search_spaces._shift_compiled import SOURCE
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +71,7 @@ def fake_compiler(folder: Path, body: str) -> str:
     ("body", "reason"),
     [
         ("echo broken >&2; exit 1", "broken"),
-        ("exec sleep 60", "timed out"),
+        ("exec sleep 60", "took more than 0.5 s"),
         ('for last; do :; done; echo nonsense > "$last"', "invalid ELF|too short|file format"),
     ],
 )
@@ -89,6 +90,74 @@ def test_trouble_is_a_debug_message(
     (record,) = caplog.records
     assert record.levelno == logging.DEBUG
     assert re.search(reason, record.getMessage())
+
+
+def test_a_timeout_ends_what_the_compiler_started(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "started"
+    monkeypatch.setattr(_compiler, "TIMEOUT_S", 0.5)
+    monkeypatch.setenv(
+        "PATH", fake_compiler(tmp_path / "bin", f"sleep 60 & echo $! > {started}; wait")
+    )
+    assert _compiler.load(source) is None
+    child = Path("/proc", started.read_text("utf-8").strip(), "stat")
+    for _ in range(100):  # it is dead, though somebody may have yet to notice
+        if not child.exists() or child.read_text("utf-8").split()[2] == "Z":
+            return
+        time.sleep(0.1)
+    pytest.fail("the compiler's child runs on")
+
+
+def test_failures_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Path
+) -> None:
+    calls = tmp_path / "calls"
+    monkeypatch.setenv("PATH", fake_compiler(tmp_path / "bin", f"echo >> {calls}; exit 1"))
+    _shift_compiled.library.cache_clear()
+    try:
+        assert _shift_compiled.library() is None
+        assert _shift_compiled.library() is None
+    finally:
+        _shift_compiled.library.cache_clear()
+    assert calls.read_text("utf-8") == "\n"
+
+
+@needs_compiler
+@pytest.mark.parametrize("damage", ["truncated", "foreign"])
+def test_a_damaged_library_is_made_anew(damage: str, source: Path, tmp_path: Path) -> None:
+    assert _compiler.load(source) is not None
+    (file,) = kept(tmp_path)
+    whole = file.read_bytes()
+    file.unlink()  # what is loaded stays as it was
+    file.write_bytes(whole[: len(whole) // 2] if damage == "truncated" else whole + b"more")
+    script = (
+        "import sys; from pathlib import Path; from search_spaces import _compiler;"
+        "print(_compiler.load(Path(sys.argv[1])).answer())"
+    )
+    run = [sys.executable, "-c", script, str(source)]
+    assert subprocess.check_output(run, cwd=ROOT, timeout=120).strip() == b"42"
+    assert kept(tmp_path) == [file]
+    assert file.read_bytes() == whole
+
+
+@needs_compiler
+def test_the_cache_is_the_users_alone(
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert _compiler.load(source) is not None
+    folder = kept(tmp_path)[0].parent
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    with caplog.at_level(logging.DEBUG, _compiler.__name__):
+        folder.chmod(0o777)
+        assert _compiler.load(source) is None
+        folder.chmod(0o700)
+        monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+        assert _compiler.load(source) is None
+    assert caplog.text.count("belongs to another user, or others can write to it") == 2
 
 
 def test_no_compiler_is_a_debug_message(

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from search_spaces import _shift_compiled
+from search_spaces._shift_pure import Pure
 from search_spaces.errors import SpecError
 from search_spaces.shift import ActiveShift, GroupedShift, Shift, SparseShift, grouped_offsets
 from search_spaces.testing import export_onnx, run_onnx
@@ -46,10 +48,45 @@ def interpolate(x: Tensor, dy: list[float], dx: list[float], stride: int = 1) ->
     return y
 
 
-def maps(channels: int, hw: tuple[int, int], requires_grad: bool = False) -> Tensor:
+def gradients(
+    x: Tensor, dy: list[float], dx: list[float], grad: Tensor, stride: int = 1
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of `interpolate` by the map and by the offsets, from the right."""
+    by_x, by_dy, by_dx = torch.zeros_like(x), x.new_zeros(len(dy)), x.new_zeros(len(dx))
+    for b, c, h, w in torch.cartesian_prod(*map(torch.arange, grad.shape)).tolist():
+        row, column = h * stride + math.floor(dy[c]), w * stride + math.floor(dx[c])
+        fy, fx = dy[c] - math.floor(dy[c]), dx[c] - math.floor(dx[c])
+        for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            weight_y, weight_x = (fy if i else 1 - fy), (fx if j else 1 - fx)
+            if 0 <= row + i < x.shape[2] and 0 <= column + j < x.shape[3]:
+                by_x[b, c, row + i, column + j] += grad[b, c, h, w] * weight_y * weight_x
+            value = grad[b, c, h, w] * at(x, b, c, row + i, column + j)
+            by_dy[c] += value * (1 if i else -1) * weight_x
+            by_dx[c] += value * (1 if j else -1) * weight_y
+    return by_x, by_dy, by_dx
+
+
+def maps(
+    channels: int,
+    hw: tuple[int, int],
+    requires_grad: bool = False,
+    dtype: torch.dtype = torch.double,
+) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, channels, *hw, dtype=torch.double, generator=generator)
+    x = torch.randn(2, channels, *hw, dtype=torch.double, generator=generator).to(dtype)
     return x.to(memory_format=torch.channels_last).requires_grad_(requires_grad)
+
+
+@pytest.fixture(params=["pure", "compiled"])
+def dtype(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.dtype:
+    """Type of maps that take a form, and no other."""
+    monkeypatch.setenv("NAS_COMPILE", "0" if request.param == "pure" else "1")
+    if request.param == "pure":
+        return torch.double
+    if _shift_compiled.library() is None:
+        pytest.skip("no C++ compiler that works")
+    monkeypatch.setattr(Pure, "move", None)
+    return torch.float32
 
 
 def set_offsets(shift: Shift, dy: list[float], dx: list[float]) -> None:
@@ -70,14 +107,16 @@ class TestGrouped:
 
     @pytest.mark.parametrize("hw", SIZES)
     @pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (3, 2), (5, 1), (5, 2)])
-    def test_equals_the_reference(self, kernel: int, dilation: int, hw: tuple[int, int]) -> None:
+    def test_equals_the_reference(
+        self, kernel: int, dilation: int, hw: tuple[int, int], dtype: torch.dtype
+    ) -> None:
         channels = kernel**2 + 2
         steps = grouped_offsets(channels, kernel)
         dy, dx = ((dilation * step).tolist() for step in steps)
-        x = maps(channels, hw, requires_grad=True)
-        y = GroupedShift(channels, kernel, dilation).double()(x)
+        x = maps(channels, hw, requires_grad=True, dtype=dtype)
+        y = GroupedShift(channels, kernel, dilation).to(dtype)(x)
         assert torch.equal(y, move(x.detach(), dy, dx))
-        grad = maps(channels, hw).flip(0)
+        grad = maps(channels, hw, dtype=dtype).flip(0)
         y.backward(grad)
         assert torch.equal(x.grad, move(grad, [-d for d in dy], [-d for d in dx]))
 
@@ -91,14 +130,22 @@ class TestGrouped:
 class TestActive:
     @pytest.mark.parametrize("hw", SIZES)
     @pytest.mark.parametrize("stride", [1, 2])
-    def test_equals_the_reference(self, stride: int, hw: tuple[int, int]) -> None:
-        shift = ActiveShift(len(LARGE), stride).double()
-        dy, dx = LARGE, LARGE[3:] + LARGE[:3]
-        set_offsets(shift, dy, dx)
-        x = maps(len(LARGE), hw, requires_grad=True)
-        expected = interpolate(x.detach(), *(p.tolist() for p in shift.shift_parameters()), stride)
-        torch.testing.assert_close(shift(x), expected)
+    def test_equals_the_reference(
+        self, stride: int, hw: tuple[int, int], dtype: torch.dtype
+    ) -> None:
+        shift = ActiveShift(len(LARGE), stride, normalise=False).to(dtype)
+        set_offsets(shift, LARGE, LARGE[3:] + LARGE[:3])
+        dy, dx = (p.tolist() for p in shift.shift_parameters())
+        x = maps(len(LARGE), hw, requires_grad=True, dtype=dtype)
+        y, expected = shift(x), interpolate(x.detach(), dy, dx, stride)
+        torch.testing.assert_close(y, expected)
         torch.testing.assert_close(shift.eval()(x.detach()), expected)
+        grad = y.detach().flip(0)
+        y.backward(grad)
+        found = x.grad, shift.beta.grad, shift.alpha.grad
+        wanted = gradients(x.detach().double(), dy, dx, grad.double(), stride)
+        for ours, theirs in zip(found, wanted, strict=True):
+            torch.testing.assert_close(ours, theirs.to(dtype), atol=1e-5, rtol=1e-5)
 
     @pytest.mark.parametrize("hw", SIZES)
     @pytest.mark.parametrize("stride", [1, 2])
@@ -115,19 +162,19 @@ class TestActive:
         inputs = maps(4, hw, requires_grad=True), *shift.shift_parameters()
         assert torch.autograd.gradcheck(moved, inputs)
 
-    def test_gradient_on_the_lattice_is_that_from_the_right(self) -> None:
-        shift = ActiveShift(1, normalise=False)
+    def test_gradient_on_the_lattice_is_that_from_the_right(self, dtype: torch.dtype) -> None:
+        shift = ActiveShift(1, normalise=False).to(dtype)
         set_offsets(shift, [0.0], [0.0])
-        x = torch.arange(12.0).view(1, 1, 3, 4)
+        x = torch.arange(12.0, dtype=dtype).view(1, 1, 3, 4)
         shift(x)[0, 0, 1, 1].backward()
         assert (shift.beta.grad.item(), shift.alpha.grad.item()) == (4.0, 1.0)
 
-    def test_normalised_gradients_have_norm_one_or_zero(self) -> None:
-        shift = ActiveShift(3).double()
-        weights = torch.tensor([1.0, 1e-6, 0.0], dtype=torch.double)
-        (shift(maps(3, (5, 5))) * weights[:, None, None] * maps(3, (5, 5))).sum().backward()
+    def test_normalised_gradients_have_norm_one_or_zero(self, dtype: torch.dtype) -> None:
+        shift, x = ActiveShift(3).to(dtype), maps(3, (5, 5), dtype=dtype)
+        weights = torch.tensor([1.0, 1e-6, 0.0], dtype=dtype)
+        (shift(x) * weights[:, None, None] * x).sum().backward()
         norm = torch.hypot(shift.alpha.grad, shift.beta.grad)
-        torch.testing.assert_close(norm, torch.tensor([1.0, 1.0, 0.0], dtype=torch.double))
+        torch.testing.assert_close(norm, torch.tensor([1.0, 1.0, 0.0], dtype=dtype))
 
     def test_initial_offsets(self) -> None:
         offsets = torch.cat(ActiveShift(1000).shift_parameters()).detach()
@@ -137,18 +184,24 @@ class TestActive:
 
 class TestSparse:
     @pytest.mark.parametrize("hw", SIZES)
-    def test_rounds_half_away_from_zero(self, hw: tuple[int, int]) -> None:
-        shift = SparseShift(6).double()
+    def test_equals_the_reference_and_rounds_half_away_from_zero(
+        self, hw: tuple[int, int], dtype: torch.dtype
+    ) -> None:
+        shift = SparseShift(6).to(dtype)
         set_offsets(shift, [0.5, -0.5, 1.5, -2.5, 0.49, 7.0], [-1.5, 2.5, 0.2, -0.49, -9.0, 0.5])
-        x = maps(6, hw, requires_grad=True)
+        x = maps(6, hw, requires_grad=True, dtype=dtype)
         dy, dx = [1, -1, 2, -3, 0, 7], [-2, 3, 0, 0, -9, 1]
         expected = move(x.detach(), dy, dx)
         y = shift(x)
         assert torch.equal(y, expected)
         assert torch.equal(shift.eval()(x.detach()), expected)
-        grad = maps(6, hw).flip(0)
+        grad = maps(6, hw, dtype=dtype).flip(0)
         y.backward(grad)
         assert torch.equal(x.grad, move(grad, [-d for d in dy], [-d for d in dx]))
+        real = (p.tolist() for p in shift.shift_parameters())
+        _, *wanted = gradients(x.detach().double(), *real, grad.double())
+        for ours, theirs in zip((shift.a.grad, shift.b.grad), wanted, strict=True):
+            torch.testing.assert_close(ours, theirs.to(dtype), atol=1e-5, rtol=1e-5)
 
     @pytest.mark.parametrize("hw", SIZES)
     @pytest.mark.parametrize("scale", [0.9, 1.8, 4.6])
