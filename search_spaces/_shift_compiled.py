@@ -22,14 +22,14 @@ _TENSOR_TYPES = (Tensor, nn.Parameter)
 def usable(x: Tensor, offsets: Tensor) -> bool:
     """Tell whether `Compiled` can move `x`; the first time, compiling may take a second."""
     return (
-        type(x) in _TENSOR_TYPES  # nothing that only poses as a tensor in memory
+        os.environ.get("NAS_COMPILE") != "0"
+        and type(x) in _TENSOR_TYPES  # nothing that only poses as a tensor in memory
         and x.dtype == offsets.dtype == torch.float32
         and x.device.type == offsets.device.type == "cpu"
         and x.ndim == 4
         and offsets.shape == (x.shape[1],)
         and x.numel() > 0
         and x.is_contiguous(memory_format=torch.channels_last)
-        and os.environ.get("NAS_COMPILE") != "0"
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
         and not torch._C._are_functorch_transforms_active()

@@ -31,7 +31,7 @@ def moved(form: Form, x: Tensor, dy: Tensor, dx: Tensor, *, normalise: bool = Fa
         options = form, normalise
         y: Tensor = _Moved.apply(x, dy, dx, *options)  # type: ignore[no-untyped-call]
         return y
-    return form.move(x, dy.detach(), dx.detach())
+    return form.move(x, dy, dx)
 
 
 class _Moved(torch.autograd.Function):

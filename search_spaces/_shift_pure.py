@@ -21,14 +21,26 @@ WHOLE_REACH = 2  # up to this offset one square kernel is as fast as a row and a
 Kernels = list[Tensor]  # a square one, or a column and a row
 
 
-class Seen(NamedTuple):
-    """Offsets, the size of a map, and the kernels that move it there and back."""
+class Plan(NamedTuple):
+    """What is made of offsets to move maps of a size, there and back.
+
+    Args:
+        dy: (C,), vertical.
+        dx: (C,), horizontal.
+        size: height and width of the maps.
+        there: moves a map.
+        back: the mirrored kernels.
+        before: moves a map until the rest of the offsets is below 1, if it is not yet.
+        slopes: (2, C, 9), the derivatives of a square kernel by the rest of the offsets.
+    """
 
     dy: Tensor
     dx: Tensor
     size: tuple[int, ...]
     there: Kernels
     back: Kernels
+    before: Kernels
+    slopes: Tensor
 
 
 @dataclass
@@ -44,57 +56,73 @@ class Pure:
     stride: int = 1
     step: int = 1
     rounded: bool = False
-    _seen: Seen | None = field(default=None, repr=False, compare=False)
+    _plan: Plan | None = field(default=None, repr=False, compare=False)
 
     def place(self, x: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
         """Return the moved map, with kernels of its own: for tracers."""
-        return _place(x, self._make(dy, dx, x.shape), self.stride, self.step)
+        offsets = torch.stack((dy, dx))
+        return _place(x, self._kernels(offsets, x.shape[2:]), self.stride, self.step)
 
     def move(self, x: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
         """Return the moved map."""
-        return _place(x, self._kernels(dy, dx, x.shape).there, self.stride, self.step)
+        return _place(x, self._planned(dy, dx, x.shape).there, self.stride, self.step)
 
     def back(self, grad: Tensor, dy: Tensor, dx: Tensor, shape: torch.Size) -> Tensor:
         """Return the gradient of a map of `shape` from that of the moved map."""
-        kernels = self._kernels(dy, dx, shape)
+        plan = self._planned(dy, dx, shape)
         if self.stride == 1:
-            return _place(grad, kernels.back, step=self.step)
-        kernel = kernels.there[0]
-        for other in kernels.there[1:]:
-            kernel = kernel * other
+            return _place(grad, plan.back, step=self.step)
+        kernel = plan.there[0] if len(plan.there) == 1 else plan.there[0] * plan.there[1]
         padding = [self.step * (size // 2) for size in kernel.shape[2:]]
         rest = [(size - 1) % self.stride for size in shape[2:]]
-        kernel = kernel.to(grad.dtype)
         options = self.stride, padding, rest, shape[1], self.step
-        grad_x: Tensor = F.conv_transpose2d(grad, kernel, None, *options)
+        grad_x: Tensor = F.conv_transpose2d(grad, kernel.to(grad.dtype), None, *options)
         return grad_x
 
     def slopes(self, x: Tensor, dy: Tensor, dx: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradients of the offsets, as if they were not rounded."""
-        by_y, by_x = _slopes(x, torch.stack((dy, dx)), grad, self.stride).unbind()
+        """Return the gradients of the offsets, as if they were not rounded.
+
+        They follow from the gradient of a 3x3 kernel, since larger ones are slow: what is farther
+        is moved there before, one row and one column more on each side than the map has.
+        """
+        plan, shape = self._planned(dy, dx, x.shape), (x.shape[1], 1, 3, 3)
+        if plan.before:
+            x = _place(x, plan.before, margin=1)
+        options = self.stride, 0 if plan.before else 1, 1, shape[0]
+        kernel = conv2d_weight(x, shape, grad, *options)  # type: ignore[no-untyped-call]
+        by_y, by_x = (kernel.flatten(1) * plan.slopes).sum(2).unbind()
         return by_y, by_x
 
-    def _kernels(self, dy: Tensor, dx: Tensor, shape: torch.Size) -> Seen:
+    def _planned(self, dy: Tensor, dx: Tensor, shape: torch.Size) -> Plan:
         real = type(dy) in (Tensor, nn.Parameter)  # an exporter's have no values
         size = tuple(shape[2:])
-        if real and self._seen is not None and _fits(self._seen, dy, dx, size):
-            return self._seen
+        if real and self._plan is not None and _fits(self._plan, dy, dx, size):
+            return self._plan
         with torch.inference_mode(False):  # what is made in that mode cannot be used in training
-            there = self._make(dy, dx, shape)
-            seen = Seen(dy.clone(), dx.clone(), size, there, [k.flip(2, 3) for k in there])
+            plan = self._make(dy.detach().clone(), dx.detach().clone(), size)
         if real:
-            self._seen = seen
-        return seen
+            self._plan = plan
+        return plan
 
-    def _make(self, dy: Tensor, dx: Tensor, shape: torch.Size) -> Kernels:
-        offsets = torch.stack((dy, dx))
-        limits = [(size - 1) // self.step for size in shape[2:]]
-        return _kernels_of(round_away(offsets) if self.rounded else offsets, limits)
+    def _make(self, dy: Tensor, dx: Tensor, size: tuple[int, ...]) -> Plan:
+        offsets, before = torch.stack((dy, dx)), []
+        there = self._kernels(offsets, size)
+        low, high = torch.aminmax(offsets)
+        if not (low >= -1 and high < 1):
+            whole = round_away(offsets)
+            before = there if self.rounded else _taps(whole, size)
+            offsets = offsets - whole
+        back = [kernel.flip(2, 3) for kernel in there]
+        return Plan(dy, dx, size, there, back, before, _square_slopes(offsets))
+
+    def _kernels(self, offsets: Tensor, size: Sequence[int]) -> Kernels:
+        limits = [pixels // self.step for pixels in size]  # what is farther reads zeros
+        return _taps(round_away(offsets) if self.rounded else offsets, limits)
 
 
-def _fits(seen: Seen, dy: Tensor, dx: Tensor, size: tuple[int, ...]) -> bool:
-    same = seen.size == size and seen.dy.device == dy.device and seen.dy.dtype == dy.dtype
-    return same and torch.equal(seen.dy, dy) and torch.equal(seen.dx, dx)
+def _fits(plan: Plan, dy: Tensor, dx: Tensor, size: tuple[int, ...]) -> bool:
+    same = plan.size == size and plan.dy.device == dy.device and plan.dy.dtype == dy.dtype
+    return same and torch.equal(plan.dy, dy) and torch.equal(plan.dx, dx)
 
 
 def round_away(offsets: Tensor) -> Tensor:
@@ -111,32 +139,19 @@ def square(offsets: Tensor, reach: int) -> Tensor:
     return kernel[:, None]
 
 
-def _slopes(x: Tensor, offsets: Tensor, grad: Tensor, stride: int) -> Tensor:
-    """Return the gradients (2, C) of the bilinear shift of `x` by `offsets` (2, C).
+def _square_slopes(offsets: Tensor) -> Tensor:
+    """Return (2, C, 9): the derivatives of `square` by offsets below 1, on integers from the right.
 
-    They follow from the gradient of a 3x3 kernel, since larger ones are slow: what is farther is
-    moved there before, one row and one column more on each side than the map has.
+    With reach 1, as one by the vertical offsets and one by the horizontal ones.
     """
-    padding, low, high = 1, *torch.aminmax(offsets)
-    if not (low >= -1 and high < 1):
-        whole = torch.round(offsets)
-        offsets = offsets - whole
-        x = _place(x, _kernels_of(whole, x.shape[2:]), margin=1)
-        padding = 0
-    size = x.shape[1], 1, 3, 3
-    kernel = conv2d_weight(x, size, grad, stride, padding, 1, size[0])  # type: ignore[no-untyped-call]
-    by_row, by_column = _hats(offsets, 1)
-    slope_y, slope_x = _hat_slopes(offsets)
-    kernel = kernel[:, 0]
-    return torch.stack(
-        (
-            ((kernel * by_column[:, None, :]).sum(2) * slope_y).sum(1),
-            ((kernel * by_row[:, :, None]).sum(1) * slope_x).sum(1),
-        )
-    )
+    places = torch.arange(-1, 2, device=offsets.device)
+    floor, (rows, columns) = offsets.floor()[..., None], _hats(offsets, 1)
+    down, right = (floor + 1 == places).to(offsets.dtype) - (floor == places).to(offsets.dtype)
+    by_y, by_x = down[:, :, None] * columns[:, None, :], rows[:, :, None] * right[:, None, :]
+    return torch.stack((by_y, by_x)).flatten(2)
 
 
-def _kernels_of(offsets: Tensor, limits: Sequence[int]) -> Kernels:
+def _taps(offsets: Tensor, limits: Sequence[int]) -> Kernels:
     """Return the square kernel of offsets (2, C), or the column and the row, up to the limits."""
     # Not a number moves nothing, but makes the map one: so a training learns that it diverged.
     reaches = offsets.abs().amax(1).ceil().nan_to_num(0.0).tolist()
@@ -154,13 +169,6 @@ def _hats(offsets: Tensor, reach: int) -> Tensor:
     return weights.clamp(min=0)
 
 
-def _hat_slopes(offsets: Tensor) -> Tensor:
-    """Return (..., 3): the derivative of `_hats` by offsets below 1, on integers from the right."""
-    places = torch.arange(-1, 2, device=offsets.device)
-    floor = torch.floor(offsets)[..., None]
-    return (floor + 1 == places).to(offsets.dtype) - (floor == places).to(offsets.dtype)
-
-
 def _place(x: Tensor, kernels: Kernels, stride: int = 1, step: int = 1, margin: int = 0) -> Tensor:
     """Convolve each channel with a square kernel, or with a row and a column.
 
@@ -176,6 +184,8 @@ def _place(x: Tensor, kernels: Kernels, stride: int = 1, step: int = 1, margin: 
 def _convolve(
     x: Tensor, kernel: Tensor, stride: tuple[int, int], step: int, margin: tuple[int, int]
 ) -> Tensor:
-    sizes = zip(kernel.shape[2:], margin, strict=True)
-    padding = [step * (size // 2) + more for size, more in sizes]
-    return F.conv2d(x, kernel.to(x.dtype), None, stride, padding, step, x.shape[1])
+    _, _, height, width = kernel.shape
+    padding = step * (height // 2) + margin[0], step * (width // 2) + margin[1]
+    if kernel.dtype != x.dtype:
+        kernel = kernel.to(x.dtype)
+    return F.conv2d(x, kernel, None, stride, padding, step, x.shape[1])
