@@ -64,6 +64,7 @@ def compare(space: Space, task: Task, budget: Budget, params: int, draws: int) -
     """Print how the two ways do under one budget."""
     start = perf_counter()
     subspace = Subspace(space, task, budget)
+    subspace.size()  # fills the table
     ready = perf_counter() - start
     print(f"{space.name}, at most {params:,} params: {subspace.size():.4g} of {space.size():.4g}")
     rng, failed = random.Random(0), 0
@@ -78,6 +79,7 @@ def compare(space: Space, task: Task, budget: Budget, params: int, draws: int) -
 
     ways: dict[str, Callable[[], Arch]] = {
         "draw and fit": narrowed,
+        "draw and repair": lambda: subspace.repair(space.sample(rng), rng),
         "uniform archs": lambda: subspace.sample(rng),
         "uniform genes": lambda: subspace.sample(rng, uniform="gene"),
     }

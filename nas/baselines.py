@@ -24,7 +24,7 @@ from .runs import create_run, locked, update_run, write_table
 from .setup import Setup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from evaluators.evaluator import Report
@@ -181,22 +181,27 @@ def _latency(arch: Arch, setup: Setup) -> Mapping[str, Any]:
         return {"reason": str(error)}
 
 
-def one_family_each(space: Space) -> list[Arch]:
-    """Return an architecture of `space` for each of the six families that it offers.
+def one_family_each(space: Space, allows: Callable[[Arch], bool] = lambda _: True) -> list[Arch]:
+    """Return an architecture of the space for each of the six families that it offers.
 
     All its blocks are of the family's kind, with the kind's default knobs or the nearest choices;
-    widths and depths are the middle ones.
+    widths and depths are the middle ones, or lower ones that `allows` wants.
     """
     kinds = set.intersection(*({m.kind for m in stage.blocks} for stage in space.stages))
-    return [space.draw(partial(_choose, kind)) for kind in FAMILIES.values() if kind in kinds]
+    archs = []
+    for kind in FAMILIES.values():
+        if kind in kinds:
+            drawn = [space.draw(partial(_choose, kind, level)) for level in (0.5, 0.35, 0.2, 0.0)]
+            archs.append(next(filter(allows, drawn), drawn[-1]))
+    return archs
 
 
-def _choose(kind: str, gene: str, choices: tuple[Any, ...]) -> Any:
+def _choose(kind: str, level: float, gene: str, choices: tuple[Any, ...]) -> Any:
     *_, owner, name = ("", *gene.split("."))
     if name == "kind":
         return kind
     if owner != kind:  # a width or a depth
-        return choices[len(choices) // 2]
+        return choices[int(len(choices) * level)]
     default = getattr(BLOCKS[kind](), name)
     if default in choices:
         return default

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 from evaluators.accuracy import Accuracy
@@ -10,8 +11,7 @@ from evaluators.data import DataSpec, load
 from evaluators.latency import Latency
 from evaluators.recipe import Recipe
 from search_spaces.arch import Task
-from search_spaces.budget import Budget, narrowest
-from search_spaces.errors import BudgetError
+from search_spaces.budget import NO_LIMIT, Budget
 from search_spaces.spaces import find_space, space_for
 
 from .config import ConfigError
@@ -19,6 +19,7 @@ from .samplers import SAMPLERS
 
 if TYPE_CHECKING:
     from search_spaces.space import Space
+    from search_spaces.subspace import Subspace
 
     from .config import SearchConfig
 
@@ -80,12 +81,12 @@ class Setup:
         """Refuse a budget that no architecture of the space can meet.
 
         Raises:
-            BudgetError: the message has the budget and the least that narrowing can reach.
+            BudgetError: the message has the budget and the nearest that can be met.
         """
-        for name, limit in vars(self.budget).items():
-            least = narrowest(self.space, self.task, name) if limit is not None else 0
-            if limit is not None and least > limit:
-                raise BudgetError(
-                    f"budget `{name}` (={limit:,}) is below the narrowest architecture of space "
-                    f"{self.space.name!r}, which has {least:,}"
-                )
+        if self.budget != NO_LIMIT:
+            self.inside.sample(random.Random(0))  # limits of two kinds may rule each other out
+
+    @property
+    def inside(self) -> Subspace:
+        """The part of the space that is within the budget."""
+        return self.space.within(self.budget, self.task)

@@ -19,9 +19,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from search_spaces.arch import Arch, Task
-from search_spaces.budget import NO_LIMIT, Budget, fit
+from search_spaces.budget import NO_LIMIT, Budget
 from search_spaces.cost import Cost
-from search_spaces.errors import BudgetError, NasError
+from search_spaces.errors import NasError
 
 from .samplers import SAMPLERS
 
@@ -66,9 +66,12 @@ class Study:
         task: what they are for.
         objectives: what is optimised, the most important one first.
         sampler: registered name.
-        budget: candidates over it are narrowed.
+        budget: proposals over it are repaired, gene by gene, until they are within.
         storage: database URL; None keeps everything in memory. Trials found there are taken up.
         seed: of the sampler.
+
+    Raises:
+        BudgetError: no architecture of the space is within the budget.
     """
 
     def __init__(
@@ -93,32 +96,24 @@ class Study:
         self._brain = _open(None, directions, self._spec.make(seed))
         self._brain.add_trials(finished)
         self._rng = random.Random(seed)
+        self._inside = space.within(budget, task)
         self._genes = {gene.name: gene for gene in space.genes()}
         self._numbers = {t.user_attrs["digest"]: t.user_attrs["number"] for t in finished}
         self._next = 1 + max(self._numbers.values(), default=-1)
 
     def ask(self) -> Candidate | None:
-        """Return a candidate that was never proposed before, or None if there seem to be no more.
-
-        Raises:
-            BudgetError: no architecture of the space can be narrowed to the budget.
-        """
-        error: BudgetError | None = None
+        """Return a candidate that was never proposed before, or None if none seem to be left."""
         for attempt in range(10 * _PATIENCE):
             if attempt >= _PATIENCE:
-                self.enqueue(self.space.sample(self._rng))
-            trial, drawn = self._propose()
-            try:
-                arch = fit(drawn, self.budget, self.task)
-            except BudgetError as caught:
-                error = caught
+                self.enqueue(self._inside.sample(self._rng))
+            trial, arch = self._propose()
+            if not self._inside.allows(arch):  # its relative within the budget is asked next
                 self._brain.tell(trial, state=TrialState.FAIL)
+                self.enqueue(self._inside.repair(arch, self._rng))
                 continue
             if arch.digest not in self._numbers:
                 return self._candidate(trial, arch)
             self._tell_twin(trial, arch)
-        if error:
-            raise error
         return None
 
     @property

@@ -6,14 +6,13 @@ from dataclasses import dataclass, fields, replace
 from math import lcm
 from typing import TYPE_CHECKING
 
-from .arch import Arch, Stage, Task
-from .block import Block, Site
-from .cost import Cost, norm_cost, shrink
+from .arch import Arch, Task
 from .errors import BudgetError
-from .space import Space, StageSpace, variants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from .cost import Cost
 
 _MOST = 16.0  # multiplier of the widths up to which `fill` widens
 GRID = 8  # widths are narrowed to multiples of this, as in MobileNetV2
@@ -121,32 +120,3 @@ def _multipliers(arch: Arch, grid: int, most: float) -> list[float]:
     widths = {arch.stem.width, arch.head.width, *(stage.width for stage in arch.stages)} - {0}
     steps = {k * grid / width for width in widths for k in range(1, int(width * most) // grid + 1)}
     return sorted(step for step in steps | {grid / max(widths)} if step <= most)
-
-
-def narrowest(space: Space, task: Task, name: str) -> int:
-    """Return the least cost, by the `Budget` field `name`, that narrowing can reach in `space`."""
-    hw = shrink((task.shape[1], task.shape[2]), space.stem.total_stride)
-    c_in = stem = min(GRID, space.stem_width[0])
-    stages = []
-    for stage in space.stages:
-        width, stride, blocks = min(GRID, stage.width[0]), stage.stride, list[Block]()
-        for _ in range(stage.depth[0]):
-            site = Site(c_in, width, stride, hw, task.shape)
-            blocks.append(_cheapest(stage, site, name))
-            c_in, hw, stride = width, shrink(hw, stride), 1
-        stages.append(Stage(width, stage.stride, tuple(blocks)))
-    ends = [replace(space.head, width=min(width, GRID)) for width in space.head_width]
-    archs = (Arch(replace(space.stem, width=stem), tuple(stages), head) for head in ends)
-    return min(int(getattr(arch.cost(task), name)) for arch in archs)
-
-
-def _cheapest(stage: StageSpace, site: Site, name: str) -> Block:
-    """Return the cheapest block of `stage` at `site`, with what its successor may have to add."""
-
-    def cost(block: Block) -> int:
-        tail = norm_cost(site.c_out) if block.preactivated else Cost()
-        return int(getattr(block.cost(site) + tail, name))
-
-    found = [block for menu in stage.blocks for block in variants(menu)]
-    legal = [b for b in found if site.c_in % b.multiple_of == site.c_out % b.multiple_of == 0]
-    return min(legal, key=cost)

@@ -16,7 +16,7 @@ class UnknownName(NasError, LookupError):
 
 
 class BudgetError(NasError, ValueError):
-    """A budget that even the narrowest architecture exceeds."""
+    """A budget that no architecture meets."""
 
 
 class DataError(NasError, ValueError):

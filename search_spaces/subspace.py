@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .space import Space
 
 _COUNTED = {"params": ("params", 1), "macs": ("macs", 1), "size_bytes": ("params", FLOAT_BYTES)}
+_REPAIRS = 50  # mutations after which little is left of an architecture far outside
 _TRIES = 1000  # draws until limits that can be met one by one are taken not to be met together
 
 
@@ -58,7 +59,7 @@ class Subspace:
     def __post_init__(self) -> None:
         for name in _COUNTED:
             self._check(name)
-        if not self._table.total:
+        if self.least != NO_LIMIT and not self._table.total:
             raise BudgetError(
                 f"no architecture of space {self.space.name!r} lies between {self.least} and "
                 f"{self.budget}; the nearest below has {self._table.nearest:,}"
@@ -85,10 +86,7 @@ class Subspace:
 
     def allows(self, arch: Arch) -> bool:
         """Tell whether what `arch` costs is within the limits."""
-        cost = arch.cost(self.task)
-        return self.budget.allows(cost) and not any(
-            getattr(cost, name) < limit for name, limit in vars(self.least).items() if limit
-        )
+        return self._excess(arch) == 0
 
     def sample(self, rng: random.Random, uniform: Uniform = "arch") -> Arch:
         """Return an architecture.
@@ -121,6 +119,31 @@ class Subspace:
             if self.allows(mutant):
                 return mutant
         return self.sample(rng)
+
+    def repair(self, arch: Arch, rng: random.Random) -> Arch:
+        """Return `arch` if it is within the limits, else a relative of it that is.
+
+        Random mutations are kept if they bring it nearer to the limits. Where 50 of them do not
+        suffice, because it is far outside, it is a sample.
+        """
+        excess = self._excess(arch)
+        for _ in range(_REPAIRS):
+            if not excess:
+                return arch
+            mutant = self.space.mutate(arch, rng)
+            left = self._excess(mutant)
+            if left < excess:
+                arch, excess = mutant, left
+        return self.sample(rng) if excess else arch
+
+    def _excess(self, arch: Arch) -> float:
+        """Return by how much `arch` breaks the limits, each in relation to itself, in total."""
+        cost, excess = arch.cost(self.task), 0.0
+        for limits, sign in ((self.budget, 1), (self.least, -1)):
+            for name, limit in vars(limits).items():
+                if limit is not None:
+                    excess += max(0, sign * (getattr(cost, name) - limit)) / max(limit, 1)
+        return excess
 
     def _check(self, name: str) -> None:
         """Refuse a limit that is beyond the smallest or the largest architecture."""

@@ -11,10 +11,11 @@ from nas.cli import main
 from nas.live import print_baselines
 from search_spaces.arch import Task
 from search_spaces.block import kind_of
+from search_spaces.budget import Budget
 from search_spaces.networks import NETWORKS, adapted
 from search_spaces.spaces import SPACES
 
-BUDGET = 30_000
+BUDGET, TASK = 30_000, Task(10, (1, 28, 28))
 
 
 @pytest.mark.parametrize("side", [16, 28, 32, 64, 224])
@@ -36,6 +37,13 @@ def test_a_warm_start_has_one_architecture_of_each_family(name):
     assert kinds == [{kind} for kind in FAMILIES.values()]
     for arch in archs:
         SPACES[name].encode(arch)
+
+
+def test_a_warm_start_is_within_the_budget():
+    inside = SPACES["small"].within(Budget(params=60_000), TASK)
+    archs = one_family_each(SPACES["small"], inside.allows)
+    assert len({kind_of(type(b)) for arch in archs for s in arch.stages for b in s.blocks}) == 6
+    assert all(map(inside.allows, archs))
 
 
 def test_a_family_that_a_space_lacks_is_left_out(toy):
@@ -89,8 +97,8 @@ def test_figures_are_cited():
 
 
 def test_a_default_that_is_not_offered_gives_way_to_the_nearest_choice():
-    assert _choose("mbconv", "s0.b0.mbconv.expand", (1, 4)) == 4  # the default is 6
-    assert _choose("shufflev2", "s0.b0.shufflev2.layout", ("equal",)) == "equal"
+    assert _choose("mbconv", 0.5, "s0.b0.mbconv.expand", (1, 4)) == 4  # the default is 6
+    assert _choose("shufflev2", 0.5, "s0.b0.shufflev2.layout", ("equal",)) == "equal"
 
 
 def test_the_table_fits_80_columns(capsys):

@@ -123,7 +123,7 @@ def test_a_search_prints_json_and_nothing_else(run, toy, tmp_path):
         (["search", "--space", "no.yaml"], "'no.yaml' does not exist"),
         (["search", "--data", "no/such/folder"], "no/such/folder"),
         (["search", "--data", "bundledd"], "bundled"),
-        (["search", "--budget-params", "100"], "is below the narrowest architecture"),
+        (["search", "--budget-params", "100"], "is below the smallest architecture"),
         (["search", "--trials", "0"], "`trials` (=0) must be at least 1"),
         (["search", "--trials", "many"], "--trials"),
         (["search", "--out", "/proc/nas", "--trials", "1"], "/proc/nas cannot be written"),

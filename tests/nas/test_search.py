@@ -244,9 +244,9 @@ class TestRefusals:
             ({"target": "gpu9"}, UnknownName, "unknown target 'gpu9'"),
             ({"space": "smal"}, UnknownName, "unknown space 'smal'"),
             ({"data": "fashion"}, UnknownName, "fashion"),
-            ({"budget_params": 20}, BudgetError, "budget `params` .=20. is below the narrowest"),
+            ({"budget_params": 20}, BudgetError, "budget `params` .=20. is below the smallest"),
             ({"workers": 999}, NasError, "`workers` .=999. must be at most the number of cores"),
-            ({"budget_size": 80}, BudgetError, "budget `size_bytes` .=80. is below the narrowest"),
+            ({"budget_size": 80}, BudgetError, "budget `size_bytes` .=80. is below the smallest"),
         ],
     )
     def test_bad_options_leave_nothing_behind(self, config, tmp_path, options, error, message):

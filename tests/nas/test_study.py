@@ -72,9 +72,18 @@ class TestStudy:
         assert not set(before) & set(after)
         assert second.frame()["number"].tolist() == list(range(10))
 
+    def test_candidates_have_the_genes_that_the_sampler_is_told_of(self, sampler):
+        study = Study(SMALL, TASK, OBJECTIVES, sampler=sampler, budget=Budget(params=20_000))
+        for _ in range(5):
+            candidate = study.ask()
+            choices = {gene.name: gene for gene in SMALL.genes()}
+            for name, value in SMALL.encode(candidate.arch).items():
+                told = candidate.trial.params[name]
+                assert (choices[name].choices[told] if choices[name].ordered else told) == value
+
     def test_unfit_budgets_are_refused(self):
         with pytest.raises(BudgetError, match=r"`params` \(=10\) is below"):
-            Study(SMALL, TASK, OBJECTIVES, budget=Budget(params=10)).ask()
+            Study(SMALL, TASK, OBJECTIVES, budget=Budget(params=10))
 
 
 class TestTell:

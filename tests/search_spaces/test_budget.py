@@ -1,12 +1,11 @@
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces.arch import Task
-from search_spaces.budget import GRID, Budget, fill, fit, narrowest, scale
+from search_spaces.budget import GRID, Budget, fill, fit, scale
 from search_spaces.cost import Cost
 from search_spaces.errors import BudgetError
 from search_spaces.networks import NETWORKS
@@ -106,16 +105,3 @@ def test_a_network_fills_its_own_budget_as_it_is(name, limit):
     network = NETWORKS[name]
     budget = Budget(**{limit: getattr(network.arch.cost(network.task), limit)})
     assert fill(network.arch, budget, network.task) == network.arch
-
-
-@pytest.mark.parametrize("name", ["params", "macs", "size_bytes"])
-def test_narrowest_is_below_every_sample_and_reached(name):
-    rng = random.Random(0)
-    least = narrowest(SMALL, TASK, name)
-    samples = [scale(SMALL.sample(rng), 0.0).cost(TASK) for _ in range(2000)]
-    assert least <= min(getattr(cost, name) for cost in samples)
-    shallow = replace(
-        SMALL, stages=tuple(replace(s, depth=s.depth[:1]) for s in SMALL.stages), head_width=(0,)
-    )
-    reached = min(getattr(scale(shallow.sample(rng), 0.0).cost(TASK), name) for _ in range(20_000))
-    assert reached <= 1.05 * least

@@ -209,6 +209,27 @@ class TestMutate:
         assert subspace.mutate(only, random.Random(0)) == only
 
 
+class TestRepair:
+    @few
+    @given(st.integers(3_000, 60_000), st.integers(0, 1000))
+    def test_it_ends_inside_and_leaves_alone_what_is_inside(self, params, seed):
+        subspace, rng = Subspace(SMALL, TASK, Budget(params, macs=10**6)), random.Random(seed)
+        arch = SMALL.sample(rng)
+        repaired = subspace.repair(arch, rng)
+        assert subspace.allows(repaired)
+        assert SMALL.decode(SMALL.encode(repaired)) == repaired
+        assert subspace.repair(repaired, rng) is repaired
+        assert (repaired is arch) == subspace.allows(arch)
+
+    def test_to_a_lower_limit_as_well(self):
+        subspace = Subspace(SMALL, TASK, Budget(params=90_000), Budget(params=80_000))
+        rng = random.Random(0)
+        assert all(
+            80_000 <= subspace.repair(SMALL.sample(rng), rng).cost(TASK).params <= 90_000
+            for _ in range(10)
+        )
+
+
 TINY = Space(
     "tiny",
     Stem(8),
