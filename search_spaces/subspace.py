@@ -69,7 +69,7 @@ class Subspace:
         """Return the number of architectures.
 
         Exact in small spaces. In large ones costs are rounded up to bins, which leaves out some
-        architectures just below the limit: less than 1 in 1,000 in the presets. With limits on
+        architectures just below the limit: less than 3 in 1,000 in the presets. With limits on
         both parameters and MACs it is an estimate, the count within one of them times `acceptance`.
         """
         if not self._limits:
