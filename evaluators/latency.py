@@ -1,46 +1,34 @@
-"""How long a network takes on a target, told from what else the machine is doing.
-
-Whatever runs beside a measurement only adds time, so the quietest of many short rounds say what the
-network itself takes; how far they agree says how well that is known. A target with one thread is
-timed by that thread's own clock. See docs/latency.md.
-"""
+"""The latency of an architecture on a target, by pairs with the reference network."""
 
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
-from dataclasses import dataclass
-from itertools import cycle
-from statistics import median
-from time import perf_counter, sleep
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
-
 from search_spaces.errors import CandidateError, SpecError
-from search_spaces.network import build
 
-from .cores import cores, pinned
 from .evaluator import EVALUATORS, Metric, Report
-from .onnx_graph import Normalised
-from .quiet import measuring
-from .target import GraphError, parse_target
+from .latency_cache import LatencyCache, default_path
+from .pairs import read
+from .program import program_of
+from .reference import calibrated, reference_program
+from .runtimes import GraphError
+from .target import parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from search_spaces.arch import Arch, Task
 
-    from .target import Step, Target
+    from .latency_cache import Timing
+    from .pairs import Program, Reading
 
 log = logging.getLogger(__name__)
 
-ROUNDS = 48  # at least, if there is time: enough to find some quiet ones beside a busy core
-QUIET = 8  # rounds that must agree
-PAUSE = 0.003  # s after a round, so that the rounds lie apart in time
-ROUND = 0.002  # s that a round takes: shorter than the time slice of whatever disturbs it
-TIMING = 0.0002  # s that one timing takes at least: a thousand times what reading the clock does
-WARM_UP = 0.05  # s
+TOLERANCE = 0.03
+SECONDS = 8.0
 
 
 @EVALUATORS.register("latency")
@@ -48,20 +36,22 @@ WARM_UP = 0.05  # s
 class Latency:
     """Time of one inference of a batch; the weights are random, the graph is that of an export.
 
-    Metrics: `latency_ms` is the median of the quietest rounds, each the median of its runs;
-    `latency_low_ms` and `latency_high_ms` are the lowest and the highest of these rounds,
-    `latency_spread_ms` half their difference; `runs` counts all inferences that were timed. One
-    thread is pinned to one core during a round, to the next core in the next one.
+    Metrics: `latency_ms` is the ratio to the reference times the reference's latency on the quiet
+    device; `latency_low_ms` and `latency_high_ms` are the ends of the ratio's 95 % bootstrap
+    interval, likewise; `latency_runs` counts the inferences that were timed; `latency_flagged` is 1
+    if the interval stayed wider than `tolerance` or the machine was never quiet.
 
     Args:
         target: a device and its runtime, as `parse_target` reads it.
-        tolerance: measuring ends when low and high differ by less than this share.
-        seconds: measuring ends after this time; if the rounds still differ, that is logged.
+        tolerance: measuring ends when the interval is narrower than this share.
+        seconds: measuring ends after this time.
+        cache: file that keeps the reference's latency; default: in the user's cache folder.
     """
 
     target: str = "cpu"
-    tolerance: float = 0.02
-    seconds: float = 1.0
+    tolerance: float = TOLERANCE
+    seconds: float = SECONDS
+    cache: Path = field(default_factory=default_path)
 
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("latency_ms", "min"),)
 
@@ -79,58 +69,41 @@ class Latency:
             TargetUnavailable: the device or its runtime is missing.
             CandidateError: the runtime refuses the network.
         """
-        target, channels = parse_target(self.target), task.shape[0]
-        example = torch.rand(target.batch, *task.shape, generator=torch.Generator().manual_seed(0))
-        network = Normalised(build(arch, task), [0.5] * channels, [0.25] * channels)
+        target = parse_target(self.target)
+        usual = self.reference()  # first: its faults are not the candidate's
         try:
-            with target.prepare(network, example) as step, measuring():
-                rounds, runs = self._sample(step, target)
+            reading = self.read(program_of(arch, task, target))
         except GraphError as error:
             raise CandidateError(f"{arch.digest}: {target}: {error}") from error
-        low, high = rounds[0], rounds[-1]
-        if high - low > self.tolerance * low:
-            log.info("%s: latency from %.3g to %.3g ms: a noisy machine", arch.digest, low, high)
-        metrics = {
-            "latency_ms": median(rounds),
-            "latency_spread_ms": (high - low) / 2,
-            "latency_low_ms": low,
-            "latency_high_ms": high,
-            "runs": float(runs),
-        }
-        yield Report(step=1, metrics=metrics)
+        if reading.flagged:
+            share = (reading.high - reading.low) / reading.ratio
+            log.info("%s: latency known to %.2g %% only: a noisy machine", arch.digest, 100 * share)
+        yield Report(step=1, metrics=metrics_of(reading, usual))
 
-    def _sample(self, step: Step, target: Target) -> tuple[list[float], int]:
-        """Return the quietest rounds in ms, ascending, and the number of timed runs."""
-        clock, pin = target.clock, target.threads == 1
-        once = warm_up(step, clock)
-        calls = max(1, round(TIMING / once))
-        timings = min(5, max(1, round(ROUND / (calls * once))))
-        end = perf_counter() + self.seconds
-        rounds: list[float] = []
-        for core in cycle(cores()):
-            with pinned(core) if pin else nullcontext():
-                step()  # refills the caches
-                rounds.append(median(timed_ms(step, clock, calls) for _ in range(timings)))
-            quiet = sorted(rounds)[:QUIET]
-            enough = len(rounds) >= ROUNDS and quiet[-1] - quiet[0] <= self.tolerance * quiet[0]
-            if enough or (len(rounds) >= QUIET and perf_counter() > end):
-                break
-            sleep(PAUSE)
-        return quiet, len(rounds) * timings * calls
+    def read(self, program: Program) -> Reading:
+        """Measure `program` against the reference.
+
+        Raises:
+            TargetUnavailable: the device or its runtime is missing.
+            GraphError: the runtime refuses the model.
+        """
+        target, usual_ms = parse_target(self.target), self.reference().ms
+        options = {"tolerance": self.tolerance, "seconds": self.seconds}
+        return read(program, reference_program(target), target, usual_ms=usual_ms, **options)
+
+    def reference(self) -> Timing:
+        """Return the reference network's own latency on this device, measured at the first use."""
+        target = parse_target(self.target)
+        return calibrated(reference_program(target), LatencyCache(target, self.cache))
 
 
-def warm_up(step: Step, clock: Callable[[], float]) -> float:
-    """Run `step` a few times and return about how many seconds it takes."""
-    end = perf_counter() + WARM_UP
-    times = [timed_ms(step, clock, 1) for _ in range(3)]
-    while perf_counter() < end:
-        times.append(timed_ms(step, clock, 1))
-    return min(times) / 1e3
-
-
-def timed_ms(step: Step, clock: Callable[[], float], calls: int) -> float:
-    """Return the mean time of `calls` runs in a row."""
-    start = clock()
-    for _ in range(calls):
-        step()  # blocks until the device is done: the target's duty
-    return 1e3 * (clock() - start) / calls
+def metrics_of(reading: Reading, usual: Timing) -> dict[str, float]:
+    """Return `reading` in milliseconds, where the reference takes `usual`."""
+    return {
+        "latency_ms": reading.ratio * usual.ms,
+        "latency_low_ms": reading.low * usual.ms,
+        "latency_high_ms": reading.high * usual.ms,
+        "latency_ratio": reading.ratio,
+        "latency_runs": float(reading.runs),
+        "latency_flagged": float(reading.flagged),
+    }

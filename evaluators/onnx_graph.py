@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .target import GraphError, runtime
+from .runtimes import GraphError, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

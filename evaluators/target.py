@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from importlib import import_module
+from importlib.metadata import version
 from time import get_clock_info, perf_counter, thread_time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from search_spaces.errors import NasError, SpecError
+import torch
+
+from search_spaces.errors import SpecError
 from search_spaces.registry import Registry
 
 from .cores import cores
+from .onnx_graph import to_onnx
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from torch import Tensor, nn
 
-Step = Callable[[], None]
-
-
-class TargetUnavailable(NasError, RuntimeError):
-    """A device or its runtime is missing on this machine."""
+# Runs an inference so many times in a row and returns the mean milliseconds of one.
+Timer = Callable[[int], float]
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,39 @@ class Target:
                 f"`threads` (={self.threads}) must be at most {len(cores())}: no more cores here"
             )
 
-    def prepare(self, network: nn.Module, example: Tensor) -> AbstractContextManager[Step]:
-        """Make `network` ready to run on `example`, (batch, C, H, W) from 0 to 1.
+    runtimes: ClassVar[tuple[str, ...]] = ()  # the packages whose versions a latency depends on
+    runs: ClassVar[int] = 10  # timings of a round, of which the quickest counts
 
-        Within the context, calling the step runs once and returns when the device is done; settings
-        of the process, such as PyTorch's threads, are restored after it.
+    def export(self, network: nn.Module, shape: tuple[int, int, int]) -> Any:
+        """Return `network` in the form that `load` takes: an ONNX file, with any batch size.
+
+        Raises:
+            TargetUnavailable: a package for the export is missing.
+            GraphError: an operator that the form lacks.
+        """
+        return to_onnx(network, shape)
+
+    def load(self, model: Any, example: Tensor) -> AbstractContextManager[Timer]:
+        """Make ready to time `model` on `example`, (batch, C, H, W) from 0 to 1.
+
+        Within the context the timer runs and blocks until the device is done; settings of the
+        process, such as PyTorch's threads, are restored after it.
 
         Raises:
             TargetUnavailable: the device or its runtime is missing.
-            GraphError: the runtime cannot run this network.
+            GraphError: the runtime cannot run this model.
         """
         raise NotImplementedError
 
     @property
-    def clock(self) -> Callable[[], float]:
-        """Return the clock, in seconds, that a step is timed with: that on the wall."""
-        return perf_counter
+    def pins(self) -> bool:
+        """Whether the thread that times should stay on one core."""
+        return False
+
+    @property
+    def runtime(self) -> str:
+        """Return what runs a model here, with its version."""
+        return " ".join(f"{name} {version(name)}" for name in self.runtimes)
 
     def __str__(self) -> str:
         name = next(name for name, known in TARGETS.items() if known is type(self))
@@ -75,32 +94,40 @@ class Target:
 
 @dataclass(frozen=True)
 class CpuTarget(Target):
-    """Base of targets whose one thread, if they have one, is the one that calls the step."""
+    """Base of targets whose one thread, if they have one, is the one that calls.
+
+    That thread stays on a core and is timed by its own clock, which stands still while something
+    else has the core. It needs a system that counts finely (not Windows).
+    """
 
     @property
-    def clock(self) -> Callable[[], float]:
-        """Return a clock that stands still while something else has the core, where there is one.
+    def pins(self) -> bool:
+        """See `Target.pins`."""
+        return self.threads == 1
 
-        It needs a single thread, and a system that counts finely (not Windows).
-        """
+    def timer(self, step: Callable[[], object]) -> Timer:
+        """Return the timer of a step that blocks."""
         fine = get_clock_info("thread_time").resolution < 1e-6
-        return thread_time if self.threads == 1 and fine else perf_counter
+        clock = thread_time if self.threads == 1 and fine else perf_counter
+
+        def time(calls: int) -> float:
+            start = clock()
+            for _ in range(calls):
+                step()
+            return 1e3 * (clock() - start) / calls
+
+        return time
 
 
-def runtime(module: str) -> Any:
-    """Return the module of a runtime, imported late.
-
-    Raises:
-        TargetUnavailable: it is not installed.
-    """
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let PyTorch use `count` threads; the former number comes back after."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
-        return import_module(module)
-    except ImportError as error:
-        raise TargetUnavailable(f"{error}; install it with: pip install {module}") from error
-
-
-class GraphError(NasError, RuntimeError):
-    """A network that a target's runtime refuses."""
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 TARGETS: Registry[type[Target]] = Registry("target", "evaluators.targets")

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..onnx_graph import evaluating
-from ..target import TARGETS, CpuTarget
+from ..runtimes import GraphError
+from ..target import TARGETS, CpuTarget, torch_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor, nn
 
-    from ..target import Step
+    from ..target import Timer
 
 
 @TARGETS.register("cpu-torch")
@@ -24,18 +25,17 @@ if TYPE_CHECKING:
 class CpuTorch(CpuTarget):
     """PyTorch without a compiler: float32, channels-last, inference mode."""
 
+    runtimes = ("torch",)
+
+    def export(self, network: nn.Module, shape: tuple[int, int, int]) -> nn.Module:  # noqa: ARG002
+        """Return the network itself."""
+        return network
+
     @contextmanager
-    def prepare(self, network: nn.Module, example: Tensor) -> Iterator[Step]:
-        """See `Target.prepare`."""
-        threads = torch.get_num_threads()
+    def load(self, model: nn.Module, example: Tensor) -> Iterator[Timer]:
+        """See `Target.load`."""
+        if isinstance(model, bytes):
+            raise GraphError("PyTorch reads no ONNX files; the targets named cpu, cpu-int8 do")
         image = example.contiguous(memory_format=torch.channels_last)
-
-        def step() -> None:
-            network(image)
-
-        torch.set_num_threads(self.threads)
-        try:
-            with evaluating(network), torch.inference_mode():
-                yield step
-        finally:
-            torch.set_num_threads(threads)
+        with torch_threads(self.threads), evaluating(model), torch.inference_mode():
+            yield self.timer(lambda: model(image))

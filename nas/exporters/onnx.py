@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from evaluators.onnx_graph import INPUT, Normalised, evaluating, to_onnx
-from evaluators.target import runtime
+from evaluators.runtimes import runtime
 from evaluators.targets.cpu import session
 
 from ..exporter import EXPORTERS, ExportError, Model

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.onnx_graph import Normalised, to_onnx
-from evaluators.target import GraphError
+from evaluators.runtimes import GraphError
 from evaluators.targets.cpu import session
 from search_spaces.arch import Arch, Stage, Task
 from search_spaces.block import BLOCKS

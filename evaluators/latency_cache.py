@@ -1,0 +1,125 @@
+"""Measured latencies on disk: each is taken once for a device, a target and its runtime.
+
+Whoever measures looks here again within `quiet.measuring()`, which one process of a machine is in
+at a time, and writes before leaving it: nothing is measured twice, and a process that is killed
+leaves what it had written. A file that is no such cache is set aside and begun anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from search_spaces.errors import NasError
+
+from .device import device
+
+if TYPE_CHECKING:
+    from .target import Target
+
+log = logging.getLogger(__name__)
+
+APPLICATION = 0x6E617331  # what SQLite keeps in the header: "nas1"; another layout gets another
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS latency (
+    device TEXT NOT NULL, target TEXT NOT NULL, runtime TEXT NOT NULL, what TEXT NOT NULL,
+    ms REAL NOT NULL CHECK (ms > 0 AND ms < 1e9),
+    low_ms REAL NOT NULL CHECK (low_ms > 0 AND low_ms <= ms),
+    high_ms REAL NOT NULL CHECK (high_ms >= ms AND high_ms < 1e9),
+    PRIMARY KEY (device, target, runtime, what)
+) WITHOUT ROWID
+"""
+WAIT_S = 60.0  # for another process's write, which takes milliseconds
+
+
+class Timing(NamedTuple):
+    """A latency and its interval, in milliseconds."""
+
+    ms: float
+    low_ms: float
+    high_ms: float
+
+
+@dataclass(frozen=True)
+class LatencyCache:
+    """The latencies of one target on this device.
+
+    Args:
+        target: whose options and runtime's version are part of the key.
+        path: of the file; it is made when it is needed.
+    """
+
+    target: Target
+    path: Path
+
+    def get(self, what: str) -> Timing | None:
+        """Return what was measured of `what`, if anything was."""
+        found = self._run("SELECT ms, low_ms, high_ms FROM latency WHERE (%s) AND what = ?", what)
+        return Timing(*found[0]) if found else None
+
+    def all(self) -> dict[str, Timing]:
+        """Return everything that is known."""
+        rows = self._run("SELECT what, ms, low_ms, high_ms FROM latency WHERE (%s)")
+        return {what: Timing(*timing) for what, *timing in rows}
+
+    def put(self, what: str, timing: Timing) -> None:
+        """Keep `timing`, once and for all: what is already there stays.
+
+        Raises:
+            ValueError: it is no positive number within its interval.
+        """
+        if not (0 < timing.low_ms <= timing.ms <= timing.high_ms < math.inf):
+            raise ValueError(f"{what}: {timing} is no latency")
+        values = (*self._owner, what, *timing)
+        self._run("INSERT OR IGNORE INTO latency VALUES (?, ?, ?, ?, ?, ?, ?)", values=values)
+
+    @property
+    def _owner(self) -> tuple[str, str, str]:
+        return device(), str(self.target), self.target.runtime
+
+    def _run(
+        self, query: str, *more: str, values: tuple[object, ...] = ()
+    ) -> list[tuple[Any, ...]]:
+        query = query.replace("(%s)", "device = ? AND target = ? AND runtime = ?")
+        arguments = values or (*self._owner, *more)
+        try:
+            return self._try(query, arguments)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+                raise NasError(f"{self.path} is locked by another process") from None
+            self._set_aside(error)
+            return self._try(query, arguments)
+
+    def _try(self, query: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self.path, timeout=WAIT_S)) as file, file:
+            (kind,) = file.execute("PRAGMA application_id").fetchone()
+            if kind != APPLICATION:
+                tables = file.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                if kind or tables != (0,):
+                    raise sqlite3.DatabaseError("another program's database")
+                file.execute(f"PRAGMA application_id = {APPLICATION}")
+                file.execute(SCHEMA)
+            return file.execute(query, arguments).fetchall()
+
+    def _set_aside(self, error: Exception) -> None:
+        aside = self.path.with_name(f"{self.path.name}.unreadable")
+        log.warning(
+            "%s is no latency cache (%s): begun anew, the old one is %s",
+            self.path,
+            error,
+            aside.name,
+        )
+        os.replace(self.path, aside)
+
+
+def default_path() -> Path:
+    """Return the cache in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "nas" / "latency.sqlite"

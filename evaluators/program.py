@@ -1,0 +1,66 @@
+"""What is timed: an architecture, or an ONNX file, made ready to be loaded on a target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from search_spaces.errors import SpecError
+from search_spaces.network import build
+
+from .onnx_graph import Normalised
+from .runtimes import runtime
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from search_spaces.arch import Arch, Task
+
+    from .pairs import Program
+    from .target import Target
+
+
+def program_of(arch: Arch, task: Task, target: Target) -> Program:
+    """Return the network of `arch` with random weights, in the graph of an export.
+
+    Raises:
+        TargetUnavailable: a package for the export is missing.
+        GraphError: the network cannot be exported.
+    """
+    channels = task.shape[0]
+    network = Normalised(build(arch, task), [0.5] * channels, [0.25] * channels)
+    model, example = target.export(network, task.shape), _example(target.batch, task.shape)
+    return lambda: target.load(model, example)
+
+
+def program_of_file(path: Path, target: Target) -> Program:
+    """Return the model in the ONNX file `path`, of one image input with any or fixed batch.
+
+    Raises:
+        TargetUnavailable: the package onnx is missing.
+        SpecError: no ONNX file, or its input is no image of known size.
+    """
+    onnx = runtime("onnx")
+    try:
+        content = path.read_bytes()
+        graph = onnx.load_model_from_string(content).graph
+    except (OSError, onnx.checker.ValidationError, ValueError) as error:
+        raise SpecError(f"{path}: not an ONNX file: {error}") from None
+    except Exception as error:  # protobuf's own, whose module differs by its version
+        if type(error).__name__ != "DecodeError":
+            raise
+        raise SpecError(f"{path}: not an ONNX file: {error}") from None
+    known = {tensor.name for tensor in graph.initializer}
+    sources = [source for source in graph.input if source.name not in known]
+    sizes = [d.dim_value for d in sources[0].type.tensor_type.shape.dim] if sources else []
+    if len(sources) != 1 or len(sizes) != 4 or not all(sizes[1:]):
+        raise SpecError(f"{path}: expected one input of a known size (batch, C, H, W), got {sizes}")
+    if sizes[0] not in (0, target.batch):
+        raise SpecError(f"{path}: its batch is {sizes[0]}, but the target's is {target.batch}")
+    example = _example(target.batch, (sizes[1], sizes[2], sizes[3]))
+    return lambda: target.load(content, example)
+
+
+def _example(batch: int, shape: tuple[int, int, int]) -> torch.Tensor:
+    return torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0))
