@@ -37,6 +37,8 @@ CREATE TABLE IF NOT EXISTS latency (
 """
 WAIT_S = 60.0  # for another process's write, which takes milliseconds
 
+_checked: set[Path] = set()  # files that were found whole in this process
+
 
 class Timing(NamedTuple):
     """A latency and its interval, in milliseconds."""
@@ -106,6 +108,11 @@ class LatencyCache:
                     raise sqlite3.DatabaseError("another program's database")
                 file.execute(f"PRAGMA application_id = {APPLICATION}")
                 file.execute(SCHEMA)
+            if self.path not in _checked:
+                (state,) = file.execute("PRAGMA quick_check(1)").fetchone()
+                if state != "ok":
+                    raise sqlite3.DatabaseError(state.splitlines()[-1])
+                _checked.add(self.path)
             return file.execute(query, arguments).fetchall()
 
     def _set_aside(self, error: Exception) -> None:

@@ -164,8 +164,8 @@ def compare(
         if len(ratios) < look and not late:
             continue
         spent, look = spent + 1, look + look // 2
-        # 1/2 + 1/4 + ... of the error: however many looks there are, it is never overspent.
-        low, ratio, high = interval(ratios, 1 - (1 - CONFIDENCE) / 2**spent)
+        # 1/4 + 1/8 + ... of the error, half of it in all: the bootstrap of few rounds is too sure.
+        low, ratio, high = interval(ratios, 1 - (1 - CONFIDENCE) / 2 ** (spent + 1))
         clear = low > 1 or high < 1
         tied = low > 1 - margin and high < 1 + margin
         if clear or tied or late:

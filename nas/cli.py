@@ -40,6 +40,7 @@ def search(
     space: options.Space = None,
     plugin: options.Plugin = None,
     target: options.Target = _DEFAULT.target,
+    latency_tolerance: options.LatencyTolerance = _DEFAULT.latency_tolerance,
     sampler: options.Sampler = _DEFAULT.sampler,
     warm_start: options.WarmStart = None,
     budget_params: options.BudgetParams = None,
@@ -75,6 +76,7 @@ def baselines(
     download: options.Download = False,
     image_size: options.ImageSize = None,
     target: options.Target = _DEFAULT.target,
+    latency_tolerance: options.LatencyTolerance = _DEFAULT.latency_tolerance,
     budget_params: options.BudgetParams = None,
     budget_macs: options.BudgetMacs = None,
     budget_size: options.BudgetSize = None,
@@ -126,17 +128,8 @@ def show(
             help="A published network, arch.json, its folder, or one line of text.",
         ),
     ],
-    image: Annotated[
-        str | None,
-        typer.Option(
-            "--input",
-            metavar="CxHxW",
-            help="Shape of the images; default: as published, or 3x224x224.",
-        ),
-    ] = None,
-    classes: Annotated[
-        int | None, typer.Option(help="Number of classes; default: as published, or 1000.")
-    ] = None,
+    image: options.Input = None,
+    classes: options.Classes = None,
     plugin: options.Plugin = None,
     fvcore: Annotated[
         bool, typer.Option("--fvcore/--no-fvcore", help="Have fvcore count the MACs, too.")
@@ -182,6 +175,40 @@ def space_(
         print(json.dumps(description, indent=2))
     else:
         print_space(description, _console())
+
+
+@app.command()
+def measure(
+    network: Annotated[
+        str,
+        typer.Argument(metavar="ARCH|FILE.onnx", help="What `nas show` takes, or a model file."),
+    ],
+    target: options.Target = _DEFAULT.target,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="ARCH|FILE.onnx", help="Tell which of the two is faster."),
+    ] = None,
+    image: options.Input = None,
+    classes: options.Classes = None,
+    plugin: options.Plugin = None,
+    latency_tolerance: options.LatencyTolerance = _DEFAULT.latency_tolerance,
+    timeout: options.CompareTimeout = 60.0,
+    as_json: options.Json = False,
+) -> None:
+    """Measure a network's latency on a target."""
+    from evaluators.latency import Latency
+
+    from .measure import measure as run
+    from .measure import print_measurement
+
+    if plugin:
+        read_plugin(Path(plugin)).load()
+    latency = Latency(target, latency_tolerance)
+    found = run(network, latency, image=image, classes=classes, against=against, seconds=timeout)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        print_measurement(found, _console())
 
 
 @app.command("list")

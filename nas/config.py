@@ -25,6 +25,7 @@ class SearchConfig:
         space: name of a preset or a space file; None chooses by the images' size.
         plugin: Python file that registers blocks of your own, or more.
         target: device and runtime that latency is measured on, as "cpu:threads=2".
+        latency_tolerance: share of a latency that its interval may be wide before it is flagged.
         sampler: who proposes candidates.
         warm_start: "baselines" tries one architecture of each family first.
         budget_params: most parameters.
@@ -49,6 +50,7 @@ class SearchConfig:
     space: str | None = None
     plugin: str | None = None
     target: str = "cpu"
+    latency_tolerance: float = 0.03
     sampler: str = "nsga2"
     warm_start: Literal["baselines"] | None = None
     budget_params: int | None = None
@@ -74,6 +76,10 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"`{name}` (={value}) must be positive")
+        if not 0 < self.latency_tolerance < 1:
+            raise ConfigError(
+                f"`latency_tolerance` (={self.latency_tolerance}) must be between 0 and 1: 0.03"
+            )
         if self.warm_start not in (None, "baselines"):
             raise ConfigError(f"`warm_start` (={self.warm_start!r}) must be 'baselines'")
         if self.trials is None and self.timeout is None:

@@ -191,7 +191,7 @@ def print_baselines(table: pd.DataFrame, console: Console) -> None:
 
 
 def _measured(row: dict[str, Any]) -> list[str]:
-    spread = row["latency_spread_ms"] / row["latency_ms"]
+    spread = (row["latency_high_ms"] - row["latency_low_ms"]) / 2 / row["latency_ms"]
     return [
         format_count(row["params"]),
         format_count(row["macs"]),

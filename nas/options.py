@@ -14,7 +14,9 @@ from . import units
 def _quantity(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """Let Typer report what is wrong with a quantity, and where."""
 
-    def checked(text: str) -> Any:
+    def checked(text: Any) -> Any:
+        if not isinstance(text, str):  # a default
+            return text
         try:
             return parse(text)
         except units.QuantityError as error:
@@ -40,6 +42,15 @@ Plugin = Annotated[
     str | None, _option("Search", "Python file that registers blocks of your own.", "FILE")
 ]
 Target = Annotated[str, _option("Search", "Device and runtime, as cpu:threads=2.")]
+LatencyTolerance = Annotated[
+    float,
+    _option(
+        "Search",
+        "Widest interval of a latency, as a share.",
+        "3%",
+        parser=_quantity(units.parse_share),
+    ),
+]
 Sampler = Annotated[str, _option("Search", "Who proposes candidates.")]
 WarmStart = Annotated[
     str | None, _option("Search", "Try one architecture of each family first.", "baselines")
@@ -71,5 +82,24 @@ FinalEpochs = Annotated[
 ]
 Workers = Annotated[int | None, _option("Search", "Trainings side by side; default: one a core.")]
 Seed = Annotated[int, _option("Search", "What all randomness derives from.")]
+Input = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="CxHxW",
+        help="Shape of the images; default: as published, or 3x224x224.",
+    ),
+]
+Classes = Annotated[
+    int | None, typer.Option(help="Number of classes; default: as published, or 1000.")
+]
+CompareTimeout = Annotated[
+    float,
+    typer.Option(
+        metavar="60s",
+        help="Longest time for telling two networks apart.",
+        parser=_quantity(units.parse_seconds),
+    ),
+]
 Out = Annotated[Path | None, _option("Output", "The run folder; default: runs/TIME.", "DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]

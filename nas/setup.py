@@ -54,7 +54,7 @@ class Setup:
     def __init__(self, config: SearchConfig, space: Space | None = None) -> None:
         SAMPLERS[config.sampler]
         self.config = config
-        self.latency = Latency(config.target)
+        self.latency = Latency(config.target, config.latency_tolerance)
         self.workers = config.workers or len(cores())
         if self.workers > len(cores()):
             raise ConfigError(

@@ -38,10 +38,7 @@ def describe(
     Raises:
         SpecError: no such file, no architecture, or no shape.
     """
-    found = read_arch(arch)
-    usual = _usual_task(arch)
-    shape = parse_shape(image) if image else usual.shape
-    task = Task(usual.classes if classes is None else classes, shape)
+    found, task = read_arch(arch), task_of(arch, image, classes)
     cost = found.cost(task)
     layers = [_layer(part) for part in found.parts(task)]
     if fvcore:
@@ -59,6 +56,17 @@ def describe(
         "peak_activations": cost.peak_activations,
         "layers": layers,
     }
+
+
+def task_of(arch: str, image: str | None, classes: int | None) -> Task:
+    """Return what is asked for; where nothing is, the usual task of the network named `arch`.
+
+    Raises:
+        SpecError: `image` is no shape, or `classes` is too small.
+    """
+    usual = _usual_task(arch)
+    shape = parse_shape(image) if image else usual.shape
+    return Task(usual.classes if classes is None else classes, shape)
 
 
 def _usual_task(arch: str) -> Task:

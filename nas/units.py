@@ -18,7 +18,8 @@ _BYTES: dict[str, float] = {
 }
 _MILLISECONDS = {"US": 1e-3, "MS": 1, "S": 1e3}
 _SECONDS: dict[str, float] = {"": 1, "S": 1, "M": 60, "MIN": 60, "H": 3600}
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z]*)")
+_SHARES = {"": 1, "%": 0.01}
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z]*|%)")
 
 
 class QuantityError(NasError, ValueError):
@@ -59,6 +60,15 @@ def parse_seconds(text: str) -> float:
         QuantityError: not a positive number with one of the known units.
     """
     return _parse(text, _SECONDS, "10m, 90s or 1.5h")
+
+
+def parse_share(text: str) -> float:
+    """Return a share: "3%" -> 0.03.
+
+    Raises:
+        QuantityError: not a positive number, with or without a percent sign.
+    """
+    return _parse(text, _SHARES, "3% or 0.03")
 
 
 def format_count(value: float) -> str:

@@ -23,4 +23,6 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 def _empty_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        # Locks of their own: a measurement in a test does not wait for a training elsewhere.
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         yield

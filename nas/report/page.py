@@ -19,7 +19,7 @@ from .pictures import colors_of
 TEMPLATE = Path(__file__).with_name("template.html")
 _BOTH = ["digest", "arch", "params", "macs", "latency_ms", "accuracy"]
 TRIALS = [*_BOTH, "number", "state", "reason"]
-FRONT = [*_BOTH, "latency_spread_ms", "latency_low_ms", "latency_high_ms"]
+FRONT = [*_BOTH, "latency_low_ms", "latency_high_ms"]
 FRONT += ["test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_images"]
 FRONT += ["epochs", "seeds", "unshifted_share", "recommended"]
 _TEXTS = {"state", "digest", "arch", "reason", "recommended"}

@@ -44,10 +44,9 @@ def front_table(front: pd.DataFrame) -> str:
     text = (
         "What no other one beats in validation accuracy and latency at once. The recommended one "
         "is chosen by these two as well, so that test accuracy stays honest. Brackets are "
-        "intervals: of 95&nbsp;% for test accuracy, the fastest and the slowest round of measuring "
-        "for latency. ≈ marks a tie: the interval overlaps with that of the next lower or higher "
-        "value, so the order of the two is not settled. After one seed, the interval says what "
-        "other test images would change, not what another training would."
+        "intervals of 95&nbsp;%. ≈ marks a tie: the interval overlaps with that of the next lower "
+        "or higher value, so the order of the two is not settled. After one seed, the interval "
+        "says what other test images would change, not what another training would."
     )
     heads = (*_HEADS, "unshifted") if shifts else _HEADS
     if shifts:

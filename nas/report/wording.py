@@ -37,8 +37,9 @@ def accuracies(member: Any) -> str:
 
 
 def latency(member: Any) -> str:
-    """Return the latency and its spread."""
-    value, spread = member.latency_ms, member.latency_spread_ms
+    """Return the latency, and what its interval is around it."""
+    value = member.latency_ms
+    spread = (member.latency_high_ms - member.latency_low_ms) / 2
     if pd.isna(value):
         return UNKNOWN
     around = "" if pd.isna(spread) else f" ± {spread:.1g}"

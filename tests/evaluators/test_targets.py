@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 import time
 
@@ -11,7 +12,8 @@ import torch
 from torch import nn
 
 from evaluators.cores import cores, pinned
-from evaluators.target import TARGETS, GraphError, Target, TargetUnavailable, parse_target
+from evaluators.runtimes import GraphError, TargetUnavailable
+from evaluators.target import TARGETS, Target, parse_target
 from evaluators.targets.cpu import Cpu, session
 from evaluators.targets.cpu_torch import CpuTorch
 from search_spaces.errors import SpecError, UnknownName
@@ -66,9 +68,9 @@ def test_an_unknown_target_gets_the_nearest_name() -> None:
 def test_a_prepared_network_runs_and_nothing_else_changes(name: str) -> None:
     model, threads = network(), torch.get_num_threads()
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    with TARGETS[name](batch=2).prepare(model, EXAMPLE) as step:
-        step()
-        step()
+    target = TARGETS[name](batch=2)
+    with target.load(target.export(model, (1, 8, 8)), EXAMPLE) as timer:
+        assert timer(2) > 0
     assert torch.get_num_threads() == threads
     assert not torch.is_inference_mode_enabled()
     assert model.training
@@ -76,11 +78,16 @@ def test_a_prepared_network_runs_and_nothing_else_changes(name: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="counts a thread's time in sixty-fourths")
-def test_one_thread_has_a_clock_of_its_own() -> None:
-    assert Cpu().clock is time.thread_time
-    assert Target().clock is time.perf_counter
+def test_one_thread_is_timed_by_its_own_clock_and_pinned() -> None:
+    assert Cpu().timer(lambda: time.sleep(0.05))(1) < 40
+    assert Cpu().pins
     if len(cores()) > 1:
-        assert Cpu(threads=2).clock is time.perf_counter
+        assert Cpu(threads=2).timer(lambda: time.sleep(0.05))(1) >= 50
+        assert not Cpu(threads=2).pins
+
+
+def test_the_runtime_has_a_version() -> None:
+    assert re.fullmatch(r"onnxruntime \d+\.\d+.*", Cpu().runtime)
 
 
 @pytest.mark.parametrize("module", ["onnx", "onnxruntime"])
@@ -88,7 +95,7 @@ def test_a_missing_runtime_is_named(monkeypatch: pytest.MonkeyPatch, module: str
     monkeypatch.setitem(sys.modules, module, None)
     with (
         pytest.raises(TargetUnavailable, match=f"pip install {module}$"),
-        Cpu().prepare(network(), EXAMPLE),
+        Cpu().load(Cpu().export(network(), (1, 8, 8)), EXAMPLE),
     ):
         pass
 

@@ -103,7 +103,13 @@ def test_a_default_that_is_not_offered_gives_way_to_the_nearest_choice():
 
 def test_the_table_fits_80_columns(capsys):
     row = {"network": "shufflenetv2-1.0", "params": 2_278_760, "macs": 145_814_296}
-    row |= {"latency_ms": 123.456, "latency_spread_ms": 12.3, "epochs": 100, "reason": None}
+    row |= {
+        "latency_ms": 123.456,
+        "latency_low_ms": 111.1,
+        "latency_high_ms": 135.7,
+        "epochs": 100,
+        "reason": None,
+    }
     row |= {"test_accuracy": 0.98765, "test_accuracy_low": 0.8, "test_accuracy_high": 0.99}
     row |= {"imagenet_top1": 69.4, "imagenet_source": "README of tensorflow/models"}
     print_baselines(pd.DataFrame([row]), Console(width=80))
