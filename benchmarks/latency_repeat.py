@@ -1,0 +1,123 @@
+"""How repeatable latencies are: python -m benchmarks.latency_repeat [--tries 200].
+
+Ten whole measurements of two networks beside 0, 1 and 2 busy loops: the coefficient of variation
+(CV) of what `Latency` says, next to that of the mean of 50 runs by the clock on the wall, as other
+toolkits take it. With --tries, `compare` is asked so many times about a network and itself, and
+about itself and one whose every timing is lengthened by a twentieth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from statistics import mean, stdev
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from evaluators.latency import Latency
+from evaluators.pairs import compare
+from evaluators.program import program_of
+from evaluators.reference import REFERENCE, TASK, reference_program
+from evaluators.target import parse_target
+from search_spaces.arch import Arch, Task
+from search_spaces.networks import NETWORKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from evaluators.pairs import Program
+    from evaluators.target import Timer
+
+NETWORK = NETWORKS["mobilenetv2-1.0"].arch
+CASES = {
+    "reference network, 32x32": (REFERENCE, TASK),
+    "MobileNetV2 1.0, 224x224": (NETWORK, Task(1000, (3, 224, 224))),
+}
+MEASUREMENTS = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--target", default="cpu")
+    parser.add_argument("--tries", type=int, default=0)
+    parser.add_argument("--loops", type=int, nargs="*", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    print(f"target {arguments.target}, {MEASUREMENTS} measurements, load {os.getloadavg()[0]:.1f}")
+    for loops in arguments.loops:
+        with busy(loops):
+            for name, (arch, task) in CASES.items():
+                repeat(name, loops, Latency(arguments.target), arch, task)
+            if arguments.tries:
+                verdicts(loops, arguments.target, arguments.tries)
+    print(f"load {os.getloadavg()[0]:.1f} at the end")
+
+
+def repeat(name: str, loops: int, latency: Latency, arch: Arch, task: Task) -> None:
+    start = perf_counter()
+    reports = [next(iter(latency(arch, task))).metrics for _ in range(MEASUREMENTS)]
+    seconds = (perf_counter() - start) / MEASUREMENTS
+    ours = [metrics["latency_ms"] for metrics in reports]
+    flagged = sum(metrics["latency_flagged"] for metrics in reports)
+    program = program_of(arch, task, parse_target(latency.target))
+    plain = [mean_of_50(program) for _ in range(MEASUREMENTS)]
+    print(
+        f"{name:26} {loops} loops: {mean(ours):.4g} ms, CV {cv(ours):.2%}, {flagged:.0f} flagged, "
+        f"{seconds:.1f} s each; mean of 50 runs: {mean(plain):.4g} ms, CV {cv(plain):.2%}",
+        flush=True,
+    )
+
+
+def mean_of_50(program: Program) -> float:
+    with program() as timer:
+        timer(3)
+        start = perf_counter()
+        timer(50)
+        return 1e3 * (perf_counter() - start) / 50
+
+
+def verdicts(loops: int, name: str, tries: int) -> None:
+    target = parse_target(name)
+    ours = reference_program(target)
+    for what, theirs in (("itself", ours), ("one 5 % slower", slower(ours))):
+        found = [compare(ours, theirs, target) for _ in range(tries)]
+        counts = {v: sum(c.verdict == v for c in found) for v in ("faster", "slower", "tie")}
+        undecided, rounds = sum(c.undecided for c in found), mean(c.rounds for c in found)
+        print(
+            f"against {what:15} {loops} loops: {counts}, {undecided} undecided, "
+            f"{rounds:.0f} rounds",
+            flush=True,
+        )
+
+
+def slower(program: Program) -> Program:
+    """Return what takes a twentieth longer: every timing says so."""
+
+    @contextmanager
+    def load() -> Iterator[Timer]:
+        with program() as timer:
+            yield lambda calls: 1.05 * timer(calls)
+
+    return load
+
+
+@contextmanager
+def busy(loops: int) -> Iterator[None]:
+    command = [sys.executable, "-c", "while True: pass"]
+    running = [subprocess.Popen(command) for _ in range(loops)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def cv(values: list[float]) -> float:
+    return stdev(values) / mean(values)
+
+
+if __name__ == "__main__":
+    main()
