@@ -51,7 +51,7 @@ class SearchConfig:
     plugin: str | None = None
     target: str = "cpu"
     latency_tolerance: float = 0.03
-    sampler: str = "nsga2"
+    sampler: str = "auto"
     warm_start: Literal["baselines"] | None = None
     budget_params: int | None = None
     budget_macs: int | None = None

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 import optuna
 import pandas as pd
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,7 +23,8 @@ from search_spaces.budget import NO_LIMIT, Budget
 from search_spaces.cost import Cost
 from search_spaces.errors import NasError
 
-from .samplers import SAMPLERS
+from .samplers import SAMPLERS, Problem
+from .samplers._genome import distribution, parameter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,23 +81,22 @@ class Study:
         task: Task,
         objectives: tuple[Metric, ...],
         *,
-        sampler: str = "nsga2",
+        sampler: str = "auto",
         budget: Budget = NO_LIMIT,
         storage: str | None = None,
         seed: int = 0,
     ) -> None:
         self.space, self.task, self.objectives, self.budget = space, task, objectives, budget
-        self._spec = SAMPLERS[sampler]
+        self._spec, self._seed = SAMPLERS[sampler], seed
+        self._problem = Problem(space, task, objectives, budget)
         directions = ["maximize" if m.goal == "max" else "minimize" for m in objectives]
         self._record, finished = _open_record(storage, directions)
+        finished = sorted(finished, key=lambda trial: trial.user_attrs["number"])
         self._finished: list[FrozenTrial] = list(finished)
         self._rows = [_row(trial) for trial in finished]
-        # Another stream after a resume: the sampler would repeat its first proposals.
-        seed = (seed + 7919 * len(finished)) % 2**32
-        self._brain = _open(None, directions, self._spec.make(seed))
+        self._brain = _open(None, directions)
         self._brain.add_trials(finished)
-        self._rng = random.Random(seed)
-        self._inside = space.within(budget, task)
+        self._inside = self._problem.within
         self._genes = {gene.name: gene for gene in space.genes()}
         self._numbers = {t.user_attrs["digest"]: t.user_attrs["number"] for t in finished}
         self._next = 1 + max(self._numbers.values(), default=-1)
@@ -104,16 +104,19 @@ class Study:
     def ask(self) -> Candidate | None:
         """Return a candidate that was never proposed before, or None if none seem to be left."""
         for attempt in range(10 * _PATIENCE):
+            seed = self._derived_seed(attempt)
+            rng = random.Random(seed)
             if attempt >= _PATIENCE:
-                self.enqueue(self._inside.sample(self._rng))
+                self.enqueue(self._inside.sample(rng))
+            self._brain.sampler = self._spec.make(self._problem, seed)
             trial, arch = self._propose()
             if not self._inside.allows(arch):  # its relative within the budget is asked next
                 self._brain.tell(trial, state=TrialState.FAIL)
-                self.enqueue(self._inside.repair(arch, self._rng))
+                self.enqueue(self._inside.repair(arch, rng))
                 continue
             if arch.digest not in self._numbers:
                 return self._candidate(trial, arch)
-            self._tell_twin(trial, arch)
+            self._brain.tell(trial, state=TrialState.FAIL)  # a twin
         return None
 
     @property
@@ -188,7 +191,7 @@ class Study:
 
     def _propose(self) -> tuple[Trial, Arch]:
         if self._spec.flat:
-            trial = self._brain.ask({name: _distribution(g) for name, g in self._genes.items()})
+            trial = self._brain.ask({name: distribution(g) for name, g in self._genes.items()})
             genes = {name: _value(self._genes[name], v) for name, v in trial.params.items()}
             return trial, self.space.decode(genes)
         trial = self._brain.ask()
@@ -201,7 +204,7 @@ class Study:
             SpecError: it is not of this space.
         """
         genes = self.space.encode(arch)
-        self._brain.enqueue_trial({n: _parameter(self._genes[n], v) for n, v in genes.items()})
+        self._brain.enqueue_trial({n: parameter(self._genes[n], v) for n, v in genes.items()})
 
     def _candidate(self, trial: Trial, arch: Arch) -> Candidate:
         candidate = Candidate(self._next, arch, arch.cost(self.task), trial)
@@ -214,16 +217,10 @@ class Study:
             trial.set_user_attr(name, getattr(candidate.cost, name))
         return candidate
 
-    def _tell_twin(self, trial: Trial, arch: Arch) -> None:
-        """Tell the sampler what is known of a proposal that was made before, if it is known."""
-        number = self._numbers[arch.digest]
-        for known in self._brain.get_trials(deepcopy=False):
-            if known.user_attrs.get("number") == number and known.state == TrialState.COMPLETE:
-                for name, value in known.constraints.items():
-                    trial.set_constraint(name, value)
-                self._brain.tell(trial, known.values)
-                return
-        self._brain.tell(trial, state=TrialState.FAIL)
+    def _derived_seed(self, attempt: int) -> int:
+        """Return a seed that depends on nothing but the study's, the candidate and the attempt."""
+        text = f"{self._seed}/{self._next}/{attempt}"
+        return int.from_bytes(sha256(text.encode()).digest()[:4], "big")
 
 
 def _open_record(
@@ -251,13 +248,6 @@ def _open(
     )
 
 
-def _distribution(gene: Gene) -> BaseDistribution:
-    """Ordered genes are asked as an index, so that samplers see the order."""
-    if gene.ordered:
-        return IntDistribution(0, len(gene.choices) - 1)
-    return CategoricalDistribution(gene.choices)
-
-
 def _suggest(trial: Trial, gene: Gene) -> Any:
     if gene.ordered:
         return gene.choices[trial.suggest_int(gene.name, 0, len(gene.choices) - 1)]
@@ -266,10 +256,6 @@ def _suggest(trial: Trial, gene: Gene) -> Any:
 
 def _value(gene: Gene, parameter: Any) -> Any:
     return gene.choices[parameter] if gene.ordered else parameter
-
-
-def _parameter(gene: Gene, value: Any) -> Any:
-    return gene.choices.index(value) if gene.ordered else value
 
 
 def _row(trial: FrozenTrial) -> dict[str, Any]:

@@ -124,6 +124,24 @@ class Space:
         """Return all genes with more than one choice, in the order in which `draw` meets them."""
         return self._genes
 
+    def conditions(self) -> dict[str, tuple[str, tuple[Value, ...]]]:
+        """Return, for each gene that may be dormant, a gene that comes before it and wakes it.
+
+        It is active where that gene is active and takes one of the values beside its name.
+        """
+        found: dict[str, tuple[str, tuple[Value, ...]]] = {}
+        for stage, (_, depth, slots) in zip(self.stages, self._plan[1], strict=True):
+            for j, slot in enumerate(slots):
+                deep = depth.name, tuple(d for d in stage.depth if d > j)
+                sometimes, several = len(deep[1]) < len(stage.depth), len(slot.knobs) > 1
+                if sometimes:
+                    found[slot.kind.name] = deep
+                for kind, (_, _, genes) in slot.knobs.items():
+                    wakes = (slot.kind.name, (kind,)) if several else deep
+                    if several or sometimes:
+                        found |= {gene.name: wakes for gene in genes}
+        return {gene.name: found[gene.name] for gene in self._genes if gene.name in found}
+
     def encode(self, arch: Arch) -> Genes:
         """Return the active genes of `arch`: `decode` gives it back.
 

@@ -47,6 +47,15 @@ class TestDraw:
         choices = {gene.name: gene.choices for gene in SMALL.genes()}
         assert all(value in choices[name] for name, value in SMALL.encode(arch).items())
 
+    @given(archs(TINY))
+    def test_conditions_say_which_genes_are_active(self, arch):
+        active, woken = TINY.encode(arch), set()
+        for gene in TINY.genes():
+            parent, values = TINY.conditions().get(gene.name, (None, ()))
+            if parent is None or (parent in woken and active[parent] in values):
+                woken.add(gene.name)
+        assert woken == set(active)
+
     def test_a_missing_gene_is_named(self):
         with pytest.raises(SpecError, match=r"gene 'stem\.width' is missing"):
             SMALL.decode({})
