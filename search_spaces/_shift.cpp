@@ -17,7 +17,7 @@ typedef float Vec16 __attribute__((vector_size(64)));
 
 const int FEW = 4;  // taps whose weights stay in registers
 const Index AHEAD = 4;  // rows that are fetched early
-const Index CACHE = 1 << 19;  // floats, from which a map is written past the caches
+const Index CACHE = 1 << 18;  // floats, beyond which a map is written past the caches
 const Index PART = 4;  // rows whose gradients are added up in float32, whatever the threads
 
 template <class V> const Index LANES = sizeof(V) / sizeof(float);
@@ -204,7 +204,7 @@ template <class V> struct Plan {
         if (!fill(ys, dy, c, h, step, rounded, back)) return false;
         if (!fill(xs, dx, c, w, step, rounded, back)) return false;
         n_blocks = (c + LANES<V> - 1) / LANES<V>;
-        past = n * to.h * to.w * c >= CACHE;
+        past = n * to.h * to.w * c > CACHE;
         width = (w + 2 * xs.reach * step + 1) * LANES<V>;
         blocks = (Block *)__builtin_malloc(n_blocks * sizeof(Block));
         lines = (float *)__builtin_calloc(width * threads, sizeof(float));
