@@ -96,6 +96,10 @@ class Latency:
         target = parse_target(self.target)
         return calibrated(reference_program(target), LatencyCache(target, self.cache))
 
+    def reference_pair(self) -> tuple[Program, Timing]:
+        """Return the reference network, ready for the target, and its own latency."""
+        return reference_program(parse_target(self.target)), self.reference()
+
 
 def metrics_of(reading: Reading, usual: Timing) -> dict[str, float]:
     """Return `reading` in milliseconds, where the reference takes `usual`."""

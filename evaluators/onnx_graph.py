@@ -41,8 +41,10 @@ class Normalised(nn.Module):
         return scores
 
 
-def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
+def to_onnx(network: nn.Module, *shapes: tuple[int, int, int]) -> bytes:
     """Return `network` as an ONNX file: `image` (batch, *shape) in, `scores` (batch, classes) out.
+
+    More shapes are more inputs: `image1`, `image2`...
 
     The graph is that of evaluation, with norms folded into convolutions and any batch size. The
     network keeps its mode.
@@ -53,7 +55,8 @@ def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
     """
     runtime("onnx")  # PyTorch reads its own graph with it
     file = io.BytesIO()
-    axes = {INPUT: {0: "batch"}, OUTPUT: {0: "batch"}}
+    inputs = [f"{INPUT}{i or ''}" for i in range(len(shapes))]
+    axes = {name: {0: "batch"} for name in (*inputs, OUTPUT)}
     options: dict[str, Any] = {"f": file, "dynamic_axes": axes}  # "f": also a file, says its doc
     try:
         with warnings.catch_warnings(), torch.inference_mode(), evaluating(network):
@@ -63,10 +66,10 @@ def to_onnx(network: nn.Module, shape: tuple[int, int, int]) -> bytes:
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             torch.onnx.export(
                 network,
-                (torch.zeros(1, *shape),),
+                tuple(torch.zeros(1, *shape) for shape in shapes),
                 dynamo=False,
                 opset_version=OPSET,
-                input_names=[INPUT],
+                input_names=inputs,
                 output_names=[OUTPUT],
                 **options,
             )

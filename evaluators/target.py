@@ -54,17 +54,19 @@ class Target:
     runtimes: ClassVar[tuple[str, ...]] = ()  # the packages whose versions a latency depends on
     runs: ClassVar[int] = 10  # timings of a round, of which the quickest counts
 
-    def export(self, network: nn.Module, shape: tuple[int, int, int]) -> Any:
+    def export(self, network: nn.Module, *shapes: tuple[int, int, int]) -> Any:
         """Return `network` in the form that `load` takes: an ONNX file, with any batch size.
+
+        There is one shape (C, H, W) for each of its inputs.
 
         Raises:
             TargetUnavailable: a package for the export is missing.
             GraphError: an operator that the form lacks.
         """
-        return to_onnx(network, shape)
+        return to_onnx(network, *shapes)
 
-    def load(self, model: Any, example: Tensor) -> AbstractContextManager[Timer]:
-        """Make ready to time `model` on `example`, (batch, C, H, W) from 0 to 1.
+    def load(self, model: Any, *examples: Tensor) -> AbstractContextManager[Timer]:
+        """Make ready to time `model` on its inputs, each (batch, C, H, W) from 0 to 1.
 
         Within the context the timer runs and blocks until the device is done; settings of the
         process, such as PyTorch's threads, are restored after it.

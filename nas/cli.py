@@ -17,6 +17,7 @@ from search_spaces.plugins import read_plugin
 
 from . import options
 from .config import SearchConfig
+from .latency_cli import app as latency_app
 
 if TYPE_CHECKING:
     from .progress import Progress
@@ -28,6 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(latency_app, name="latency")
 _DEFAULT = SearchConfig()
 
 
@@ -41,6 +43,7 @@ def search(
     plugin: options.Plugin = None,
     target: options.Target = _DEFAULT.target,
     latency_tolerance: options.LatencyTolerance = _DEFAULT.latency_tolerance,
+    predict_latency: options.PredictLatency = _DEFAULT.predict_latency,
     sampler: options.Sampler = _DEFAULT.sampler,
     warm_start: options.WarmStart = None,
     budget_params: options.BudgetParams = None,

@@ -26,6 +26,8 @@ class SearchConfig:
         plugin: Python file that registers blocks of your own, or more.
         target: device and runtime that latency is measured on, as "cpu:threads=2".
         latency_tolerance: share of a latency that its interval may be wide before it is flagged.
+        predict_latency: whether candidates' latencies are predicted if `nas latency warm` has
+            measured what that needs; the front is measured in any case.
         sampler: who proposes candidates.
         warm_start: "baselines" tries one architecture of each family first.
         budget_params: most parameters.
@@ -51,6 +53,7 @@ class SearchConfig:
     plugin: str | None = None
     target: str = "cpu"
     latency_tolerance: float = 0.03
+    predict_latency: bool = True
     sampler: str = "auto"
     warm_start: Literal["baselines"] | None = None
     budget_params: int | None = None

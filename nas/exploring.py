@@ -72,7 +72,7 @@ class Exploration:
         """Measure a candidate's latency and say whether it should be trained."""
         self._progress.stage(str(candidate.number), "measuring", {})
         try:
-            report = next(iter(self._setup.latency(candidate.arch, self._setup.task)))
+            report = next(iter(self._setup.screening(candidate.arch, self._setup.task)))
         except CandidateError as error:
             self._tell(candidate, "failed", {}, str(error))
             return False

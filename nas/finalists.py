@@ -116,6 +116,16 @@ def choose_finalists(trials: pd.DataFrame, count: int) -> list[str]:
     return [str(done["digest"][i]) for i in chosen]
 
 
+def only_predicted(trials: pd.DataFrame) -> list[str]:
+    """Return digests of those on the front of accuracy and latency that were not measured."""
+    if "latency_measured" not in trials:
+        return []
+    done = trials[trials["state"].isin(["complete", "stopped"])]
+    points = done[["accuracy", "latency_ms"]].to_numpy(dtype=float)
+    front = done[non_dominated(points, ("max", "min"))]
+    return list(front["digest"][front["latency_measured"] == 0])
+
+
 def plan(
     epoch_seconds: Sequence[float], epochs: int, workers: int, seconds: float | None
 ) -> tuple[int, int]:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.arch import Arch
 
 from .executors.local import Job, LocalExecutor
-from .finalists import Finish, choose_finalists, finished, keep_metrics, plan
+from .finalists import Finish, choose_finalists, finished, keep_metrics, only_predicted, plan
 from .runs import read_run, update_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    import pandas as pd
 
     from evaluators.evaluator import Report
 
@@ -90,7 +92,7 @@ class Finals:
         """Return the finalists' digests and epochs, the same ones after a resume."""
         planned = read_run(self._directory).get("finalists")
         if planned is None:
-            trials, config = self._study.frame(), self._setup.config
+            trials, config = self._measured_front(), self._setup.config
             digests = choose_finalists(trials, config.finalists)
             speeds = trials.set_index("digest")["images_per_s"][digests].tolist() if digests else []
             times = [self._setup.train_images / speed for speed in speeds]
@@ -100,6 +102,20 @@ class Finals:
             planned = {"digests": digests[:count], "epochs": epochs}
             update_run(self._directory, finalists=planned)
         return planned["digests"], planned["epochs"]
+
+    def _measured_front(self) -> pd.DataFrame:
+        """Return the trials, with the latency of all on the front measured and within the limit."""
+        trials, archs = self._study.frame(), self._study.archs()
+        limit = self._setup.config.budget_latency
+        while predicted := only_predicted(trials):
+            for digest in predicted:
+                self._progress.stage(digest, "measuring", {})
+                metrics = next(iter(self._setup.latency(archs[digest], self._setup.task))).metrics
+                row = trials["digest"] == digest
+                trials.loc[row, ["latency_ms", "latency_measured"]] = metrics["latency_ms"], 1.0
+                if limit is not None and metrics["latency_ms"] > limit:
+                    trials = trials[~row]
+        return trials
 
     def _epoch(self, epochs: int, arch: Arch, report: Report) -> bool:
         self._clock.keep()

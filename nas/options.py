@@ -51,6 +51,14 @@ LatencyTolerance = Annotated[
         parser=_quantity(units.parse_share),
     ),
 ]
+PredictLatency = Annotated[
+    bool,
+    typer.Option(
+        "--predict-latency/--measure-latency",
+        help="Predict candidates' latencies after `nas latency warm`.",
+        rich_help_panel="Search",
+    ),
+]
 Sampler = Annotated[str, _option("Search", "Who proposes candidates.")]
 WarmStart = Annotated[
     str | None, _option("Search", "Try one architecture of each family first.", "baselines")
@@ -92,6 +100,12 @@ Input = Annotated[
 ]
 Classes = Annotated[
     int | None, typer.Option(help="Number of classes; default: as published, or 1000.")
+]
+WarmTimeout = Annotated[
+    float,
+    typer.Option(
+        metavar="10m", help="No measurement begins later.", parser=_quantity(units.parse_seconds)
+    ),
 ]
 CompareTimeout = Annotated[
     float,

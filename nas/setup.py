@@ -9,6 +9,7 @@ from evaluators.accuracy import Accuracy
 from evaluators.cores import cores
 from evaluators.data import DataSpec, load
 from evaluators.latency import Latency
+from evaluators.predicted_latency import PredictedLatency
 from evaluators.recipe import Recipe
 from search_spaces.arch import Task
 from search_spaces.budget import NO_LIMIT, Budget
@@ -18,6 +19,7 @@ from .config import ConfigError
 from .samplers import SAMPLERS
 
 if TYPE_CHECKING:
+    from evaluators.evaluator import Evaluator
     from search_spaces.space import Space
     from search_spaces.subspace import Subspace
 
@@ -44,7 +46,8 @@ class Setup:
         budget: on analytic costs.
         epochs: of a candidate, at most.
         final_epochs: of a finalist, at most.
-        latency: the evaluator of the latency.
+        latency: the evaluator that measures the latency.
+        screening: the one that candidates meet, which may predict it.
         workers: processes that train side by side.
 
     Raises:
@@ -55,6 +58,9 @@ class Setup:
         SAMPLERS[config.sampler]
         self.config = config
         self.latency = Latency(config.target, config.latency_tolerance)
+        self.screening: Evaluator = self.latency
+        if config.predict_latency:
+            self.screening = PredictedLatency(self.latency, config.budget_latency)
         self.workers = config.workers or len(cores())
         if self.workers > len(cores()):
             raise ConfigError(

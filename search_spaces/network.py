@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from .arch import Arch, Task
+    from collections.abc import Iterator
+
+    from .arch import Arch, Part, Task
 
 
 class Network(nn.Module):
@@ -39,11 +42,25 @@ def build(arch: Arch, task: Task, seed: int = 0) -> Network:
     Convolutions are Kaiming-normal over their fan-out, linear layers normal with deviation 0.01,
     norms 1 and 0; what a block initialises otherwise (shifts) keeps the block's own way.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _drawn_from(seed):
         network = Network(arch, task)
         network.apply(_initialise)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def build_part(part: Part, seed: int = 0) -> nn.Module:
+    """Return the module of one part, as it is in a network."""
+    with _drawn_from(seed):
+        module = part.spec.build(part.site)
+        module.apply(_initialise)
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+@contextmanager
+def _drawn_from(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def _initialise(module: nn.Module) -> None:

@@ -27,15 +27,15 @@ class CpuTorch(CpuTarget):
 
     runtimes = ("torch",)
 
-    def export(self, network: nn.Module, shape: tuple[int, int, int]) -> nn.Module:  # noqa: ARG002
+    def export(self, network: nn.Module, *shapes: tuple[int, int, int]) -> nn.Module:  # noqa: ARG002
         """Return the network itself."""
         return network
 
     @contextmanager
-    def load(self, model: nn.Module, example: Tensor) -> Iterator[Timer]:
+    def load(self, model: nn.Module, *examples: Tensor) -> Iterator[Timer]:
         """See `Target.load`."""
         if isinstance(model, bytes):
             raise GraphError("PyTorch reads no ONNX files; the targets named cpu, cpu-int8 do")
-        image = example.contiguous(memory_format=torch.channels_last)
+        images = [x.contiguous(memory_format=torch.channels_last) for x in examples]
         with torch_threads(self.threads), evaluating(model), torch.inference_mode():
-            yield self.timer(lambda: model(image))
+            yield self.timer(lambda: model(*images))
