@@ -110,4 +110,6 @@ def metrics_of(reading: Reading, usual: Timing) -> dict[str, float]:
         "latency_ratio": reading.ratio,
         "latency_runs": float(reading.runs),
         "latency_flagged": float(reading.flagged),
+        "load_before": reading.load_before,
+        "load_after": reading.load_after,
     }

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from .latency import Latency
 
-NETWORKS = 100  # measured end to end: enough that the interval's coverage is right within 3 %
+NETWORKS = 150  # measured end to end: enough that the interval's coverage is right within 3 %
 SAMPLES = 8000  # networks that show which parts a space has
 
 
@@ -84,7 +84,7 @@ class LatencyModel:
         """The correction, or None while fewer than `FEWEST` networks were measured."""
         if len(self.networks) < FEWEST:
             return None
-        kinds = kinds_of([network.arch for network in self.networks])
+        kinds = kinds_of((network.arch for network in self.networks), self.task)
         return fit([self._sample(network, kinds) for network in self.networks], kinds)
 
     def predict(self, arch: Arch) -> Timing | None:
@@ -93,7 +93,9 @@ class LatencyModel:
         Raises:
             CandidateError: a part that was never measured is refused by the runtime.
         """
-        if self.predictor is None or not set(kinds_of([arch])) <= set(self.predictor.kinds):
+        if self.predictor is None or not set(kinds_of([arch], self.task)) <= set(
+            self.predictor.kinds
+        ):
             return None
         return self.predictor(arch, self.task, self.part_ms)
 

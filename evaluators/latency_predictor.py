@@ -10,7 +10,7 @@ the same space lie in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from .latency_cache import Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,7 +28,6 @@ FEWEST = 40  # whole networks, from which a correction and its interval mean som
 COVERAGE = 0.9
 FOLDS = 10
 RIDGE = 3e-4  # times the number of networks, on standardised features
-ENDS = ("Stem", "Tail", "Head")  # parts that most networks have: no weight of their own
 
 
 class Sample(NamedTuple):
@@ -43,7 +42,7 @@ class Predictor:
     """Predicts the latency of networks of one space for one task on one target.
 
     Attributes:
-        kinds: the blocks that it knows, by class name.
+        kinds: the parts that it knows, by class name.
         weights: of the features.
         low: ends of the interval, as shares of the prediction.
         high: likewise.
@@ -66,29 +65,27 @@ class Predictor:
 def features(
     arch: Arch, task: Task, part_ms: Callable[[Part], float], kinds: Sequence[str]
 ) -> tuple[float, ...]:
-    """Return what the correction weighs: parts' milliseconds, elements moved, weights.
+    """Return what the correction weighs: sums over the parts, and over each kind of them.
 
-    The first is the sum over all parts; then come the elements of the blocks' inputs and
-    outputs, all weights (which a part by itself finds in the caches, and a network does not),
-    and the milliseconds of each kind of block.
+    The first is the sum of all milliseconds; then come the elements of all inputs and outputs, the
+    weights (which a part by itself finds in the caches, and a network does not), and for each kind
+    its milliseconds and its number.
     """
     total = moved = weights = 0.0
-    ms_of = dict.fromkeys(kinds, 0.0)
+    ms_of, count_of = dict.fromkeys(kinds, 0.0), dict.fromkeys(kinds, 0.0)
     for part in arch.parts(task):
         ms, kind, site = part_ms(part), type(part.spec).__name__, part.site
         total += ms
         weights += part.cost.params
-        if kind in ENDS:
-            continue
-        height, width = site.hw
-        moved += site.c_in * height * width + site.c_out * site.hw_out[0] * site.hw_out[1]
+        moved += site.c_in * prod(site.hw) + site.c_out * prod(site.hw_out)
         ms_of[kind] += ms
-    return (total, moved, weights, *ms_of.values())
+        count_of[kind] += 1
+    return (total, moved, weights, *ms_of.values(), *count_of.values())
 
 
-def kinds_of(archs: Sequence[Arch]) -> tuple[str, ...]:
-    """Return the class names of the blocks in `archs`, sorted."""
-    return tuple(sorted({type(b).__name__ for a in archs for s in a.stages for b in s.blocks}))
+def kinds_of(archs: Iterable[Arch], task: Task) -> tuple[str, ...]:
+    """Return the class names of the parts of `archs`, sorted: stem and head are kinds, too."""
+    return tuple(sorted({type(p.spec).__name__ for a in archs for p in a.parts(task)}))
 
 
 def fit(samples: Sequence[Sample], kinds: tuple[str, ...]) -> Predictor:

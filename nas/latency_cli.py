@@ -29,7 +29,7 @@ def warm(
     target: options.Target = "cpu",
     image: Shape = "1x28x28",
     classes: Classes = 10,
-    networks: Annotated[int, typer.Option(min=40, help="Measured end to end.")] = 100,
+    networks: Annotated[int, typer.Option(min=40, help="Measured end to end.")] = 150,
     timeout: options.WarmTimeout = 600.0,
     seed: options.Seed = 0,
     as_json: options.Json = False,

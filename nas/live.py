@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from .pareto import ties
 from .progress import Progress
 from .units import format_count, format_seconds
 
@@ -136,8 +137,11 @@ def _front_table(result: Result) -> Table:
     table.add_column("digest")
     for column in ("params", "MACs", "latency", "validation", "test (95 %)", "epochs"):
         table.add_column(column, justify="right")
-    for row in table_to_plain(result.pareto):
+    front = result.pareto
+    near = ties(front["latency_ms"], front["latency_low_ms"], front["latency_high_ms"])
+    for row, tied in zip(table_to_plain(front), near, strict=True):
         params, macs, latency, test, epochs = _measured(row)
+        latency = f"≈ {latency}" if tied else latency
         style = "bold" if row["recommended"] else ""
         cells = params, macs, latency, f"{row['accuracy']:.2%}", test, epochs
         table.add_row("★" if row["recommended"] else "", row["digest"], *cells, style=style)
