@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import SearchConfig as SearchConfig
+    from .exporter import load as load
     from .searching import Result as Result
     from .searching import resume as resume
     from .searching import search as search
@@ -21,10 +22,11 @@ _HOMES = {
     "Result": "searching",
     "SearchConfig": "config",
     "Study": "study",
+    "load": "exporter",
     "resume": "searching",
     "search": "searching",
 }
-__all__ = ["Candidate", "Result", "SearchConfig", "Study", "resume", "search"]
+__all__ = ["Candidate", "Result", "SearchConfig", "Study", "load", "resume", "search"]
 
 
 def __getattr__(name: str) -> Any:

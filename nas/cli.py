@@ -214,17 +214,66 @@ def measure(
         print_measurement(found, _console())
 
 
+@app.command()
+def export(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="ARCH|RUN[:DIGEST]|DIR", help="A model's folder, a run, or what `show` takes."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the model's files.")],
+    formats: Annotated[
+        str, typer.Option("--format", metavar="F,...", help="See `nas list formats`.")
+    ] = "safetensors,onnx",
+    image: options.Input = None,
+    classes: options.Classes = None,
+    plugin: options.Plugin = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write a model as files of other formats, each compared with PyTorch and timed."""
+    from .exporting import export_model, print_exported
+
+    if plugin:
+        read_plugin(Path(plugin)).load()
+    rows = export_model(source, formats, out, image=image, classes=classes)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print_exported(rows, _console())
+
+
+@app.command()
+def verify(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder of a model or of a run.")
+    ],
+    plugin: options.Plugin = None,
+) -> None:
+    """Tell whether a model's files, or all those of a run, are the ones that were written."""
+    from .verify import verify as run
+
+    if plugin:
+        read_plugin(Path(plugin)).load()
+    models, faults = run(directory)
+    for fault in faults:
+        print(" ".join(fault.split()))
+    if faults:
+        sys.exit(1)
+    print(f"{len(models)} model{'' if len(models) == 1 else 's'} as written")
+
+
 @app.command("list")
 def list_(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="blocks|spaces|networks|targets|samplers|data", help="What to list."
+            metavar="blocks|spaces|networks|targets|samplers|formats|data", help="What to list."
         ),
     ],
     as_json: options.Json = False,
 ) -> None:
-    """List what can be named: blocks, spaces, networks, targets, samplers or data."""
+    """List what can be named: blocks, spaces, networks, targets, samplers, formats or data."""
     from .lists import LISTS, print_list
 
     if what not in LISTS:

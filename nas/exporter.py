@@ -3,39 +3,47 @@
     arch.json            the architecture, as `Arch.from_json` reads it
     task.json            schema, digest of the architecture, image shape, class names, mean and std
     weights.safetensors  float32 weights
-    model.onnx           the whole network; see docs/export.md
+    model.onnx           the whole network, and further formats: see docs/export.md
+    checksums.json       SHA-256 of each file, written last
 
-Files are checked before they are written, and each appears complete or not at all.
+Files are loaded and compared with the network before they get their names.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import secrets
+import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-import torch
-
+from evaluators.onnx_graph import Normalised
 from search_spaces.arch import Arch, Task
 from search_spaces.errors import NasError, SpecError
 from search_spaces.network import build
 from search_spaces.registry import Registry
 
+from . import checksums
+from .agreement import Agreement, agreement, real_images
+from .checksums import seal
 from .files import write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from evaluators.data import Images
     from search_spaces.network import Network
 
+    from .agreement import Runner
+
 SCHEMA = 1
 FORMATS = ("safetensors", "onnx")
-COMPARED = 32  # test images on which a file must agree with the network
+CORE = ("arch.json", "task.json", "weights.safetensors")  # what `read` needs
 
 
 class ExportError(NasError, RuntimeError):
@@ -78,26 +86,45 @@ class Model:
 
 
 class Exporter(Protocol):
-    """One format: the name of its file, its content, and a check of the content.
+    """One format: the name of its file, its content, and its own runtime.
 
     Attributes:
         file: name of the file in the export's folder.
+        runs_code: whether opening a file runs what stands in it, so that it must be trusted.
+        usage: Python that makes `scores` from `image` in the export's folder, for the model card;
+            `{shape}` stands for the numbers of channels, rows and columns.
     """
 
     file: ClassVar[str]
+    runs_code: ClassVar[bool]
+    usage: ClassVar[str]
 
     def encode(self, model: Model) -> bytes:
-        """Return the content of the file."""
-
-    def check(self, content: bytes, model: Model, images: Tensor) -> None:
-        """Read `content` back and compare it with the network on `images`, from 0 to 1.
+        """Return the content of the file.
 
         Raises:
-            ExportError: they differ.
+            NasError: a missing package, or an operator that the format lacks.
+        """
+
+    def open(self, path: Path) -> Runner:
+        """Return what maps images from 0 to 1, of any batch, to scores in the file's own runtime.
+
+        Raises:
+            NasError: a missing package, or a damaged file.
         """
 
 
 EXPORTERS: Registry[type[Exporter]] = Registry("format", "nas.exporters")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written, and how it agrees with the network."""
+
+    format: str
+    path: Path
+    size_bytes: int
+    agreement: Agreement
 
 
 def export(
@@ -107,44 +134,106 @@ def export(
     images: Images,
     directory: Path,
     formats: Sequence[str] = FORMATS,
-) -> list[Path]:
+) -> list[Exported]:
     """Write a network that was trained on `images` to `directory`, as `save` does."""
     model = Model(arch, task, network, images.classes, images.mean, images.std)
-    return save(model, directory, formats, images.test.images[:COMPARED].float() / 255)
+    return save(model, directory, formats, real_images(task, images))
 
 
 def save(
-    model: Model, directory: Path, formats: Sequence[str] = FORMATS, images: Tensor | None = None
-) -> list[Path]:
-    """Write `model` to `directory` in the given formats and return the files.
+    model: Model,
+    directory: Path,
+    formats: Sequence[str] = FORMATS,
+    images: Tensor | None = None,
+    beside: Mapping[str, bytes] | None = None,
+) -> list[Exported]:
+    """Write `model` to `directory` in the given formats and return how the files agree with it.
+
+    Weights as safetensors are always among them. Nothing appears under its final name before all
+    files are written, loaded and compared.
 
     Args:
         model: what is written.
-        directory: made if missing; files of an earlier export are replaced.
+        directory: made if missing; files of another model in it are replaced.
         formats: names in `EXPORTERS`.
-        images: (B, C, H, W) from 0 to 1, to compare with; by default noise.
+        images: (B, C, H, W) from 0 to 1, to compare with; by default of the bundled data.
+        beside: contents of further files by name, which get a checksum, too.
 
     Raises:
         UnknownName: an unknown format.
-        ExportError: a file differs from the network (none is written), or cannot be written.
+        ExportError: a file differs from the network, or cannot be written.
     """
-    exporters = [EXPORTERS[name]() for name in formats]
-    if images is None:
-        images = torch.rand(8, *model.task.shape, generator=torch.Generator().manual_seed(0))
+    names = list(dict.fromkeys(["safetensors", *formats]))
+    exporters = {name: EXPORTERS[name]() for name in names}
     contents = {"arch.json": model.arch.to_json().encode(), "task.json": describe(model).encode()}
-    for exporter in exporters:
-        contents[exporter.file] = exporter.encode(model)
-        exporter.check(contents[exporter.file], model, images)
+    contents |= {exporter.file: exporter.encode(model) for exporter in exporters.values()}
+    images = real_images(model.task) if images is None else images
+    with _draft(directory) as draft:
+        _write(draft, contents | dict(beside or {}))
+        found = []
+        for name, exporter in exporters.items():
+            agrees = agreement(exporter.open(draft / exporter.file), model, images)
+            if not agrees.holds:
+                raise ExportError(
+                    f"{exporter.file}: its scores differ from the network's by "
+                    f"{agrees.max_abs_error:.2g}, more than {agrees.limit:.2g}"
+                )
+            size = len(contents[exporter.file])
+            found.append(Exported(name, directory / exporter.file, size, agrees))
+        _publish(draft, directory)
+    return found
+
+
+@contextmanager
+def _draft(directory: Path) -> Iterator[Path]:
+    """Make a hidden folder beside `directory`; what is left of it in the end is removed."""
+    draft = directory.with_name(f".{directory.name or 'export'}.{secrets.token_hex(4)}")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            write_bytes(directory / name, content)
+        draft.mkdir(parents=True)
+        yield draft
     except OSError as error:
         raise ExportError(f"cannot write to {directory}: {error.strerror}") from error
-    return [directory / name for name in contents]
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
-def load(directory: Path) -> Model:
+def _write(directory: Path, contents: Mapping[str, bytes]) -> None:
+    for name, content in contents.items():
+        write_bytes(directory / name, content)
+    seal(directory, contents)
+
+
+def _publish(draft: Path, directory: Path) -> None:
+    """Give the files of `draft` their names in `directory`, the checksums last."""
+    if not directory.exists():
+        draft.rename(directory)
+        return
+    new, old = checksums.read(draft), {}
+    if (directory / checksums.FILE).exists():
+        old = checksums.read(directory)
+    if any(old.get(name) != new[name] for name in CORE):  # another model's files would mislead
+        for name in old.keys() - new.keys():
+            (directory / name).unlink(missing_ok=True)
+        old = {}
+    for name in new:
+        (draft / name).replace(directory / name)
+    write_bytes(directory / checksums.FILE, checksums.text(old | new).encode())
+
+
+def load(directory: Path | str) -> nn.Module:
+    """Return the network of a model's folder, in evaluation mode: (B, C, H, W) -> (B, classes).
+
+    It takes pixels from 0 to 1, as every exported file does, and normalises them itself. Nothing
+    in the folder is run as code.
+
+    Raises:
+        ExportError: files are missing, damaged, or belong to different models.
+    """
+    model = read(Path(directory))
+    return Normalised(model.network, model.mean, model.std).eval()
+
+
+def read(directory: Path) -> Model:
     """Return the model that `save` wrote to `directory`, in evaluation mode.
 
     Raises:
@@ -152,6 +241,8 @@ def load(directory: Path) -> Model:
     """
     from .exporters.safetensors import Safetensors
 
+    if (directory / checksums.FILE).exists():
+        _check(directory, CORE)
     try:
         arch = Arch.from_json((directory / "arch.json").read_text("utf-8"))
         about = json.loads((directory / "task.json").read_text("utf-8"))
@@ -169,6 +260,15 @@ def load(directory: Path) -> Model:
         raise ExportError(f"{directory / 'task.json'} is damaged: {error!r}") from error
     Safetensors().decode(directory / Safetensors.file, model)
     return model
+
+
+def _check(directory: Path, names: Iterable[str]) -> None:
+    try:
+        known = checksums.read(directory)
+    except checksums.DamagedError as error:
+        raise ExportError(str(error)) from None
+    for line in checksums.differences(directory, {n: known.get(n, "") for n in names}):
+        raise ExportError(line)
 
 
 def describe(model: Model) -> str:

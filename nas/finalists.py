@@ -19,6 +19,7 @@ from evaluators.quiet import working
 from evaluators.training import train_until_settled
 from search_spaces.network import build
 
+from .checksums import seal
 from .exporter import export
 from .files import write_text
 from .pareto import hypervolume, non_dominated, wilson
@@ -87,6 +88,7 @@ class Finish:
 def keep_metrics(models: Path, digest: str, metrics: Mapping[str, Any]) -> None:
     """Write a finalist's metrics; it is finished when they are there."""
     write_text(models / digest / METRICS_FILE, json.dumps(metrics, indent=2))
+    seal(models / digest, [METRICS_FILE])
 
 
 def finished(models: Path, digest: str) -> Mapping[str, Any] | None:

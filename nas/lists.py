@@ -80,6 +80,19 @@ def _samplers() -> list[Row]:
     return [{"name": name, "what": spec.summary} for name, spec in SAMPLERS.items()]
 
 
+def _formats() -> list[Row]:
+    from .exporter import EXPORTERS
+
+    return [
+        {
+            "name": name,
+            "file": exporter.file,
+            "what": (inspect.getdoc(exporter) or "").split("\n")[0],
+        }
+        for name, exporter in EXPORTERS.items()
+    ]
+
+
 def _data() -> list[Row]:
     from evaluators.data import known_data
 
@@ -102,6 +115,7 @@ LISTS: dict[str, Callable[[], list[Row]]] = {
     "networks": _networks,
     "targets": _targets,
     "samplers": _samplers,
+    "formats": _formats,
     "data": _data,
 }
 

@@ -28,6 +28,10 @@ class Network(nn.Module):
             p.name for p in arch.parts(task) if getattr(p.spec, "wants_image", False)
         }
 
+    def wants_image(self, part: str) -> bool:
+        """Whether the part of this name reads the image, too."""
+        return part in self._wants_image
+
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, classes)."""
         x = image

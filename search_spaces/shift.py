@@ -85,6 +85,7 @@ class GroupedShift(Shift):
         _check_positive(channels=channels, kernel=kernel, dilation=dilation)
         if kernel % 2 == 0:
             raise SpecError(f"`kernel` (={kernel}) of a shift must be odd")
+        self.channels, self.kernel, self.dilation = channels, kernel, dilation
         dy, dx = grouped_offsets(channels, kernel)
         self.register_buffer("dy", dy, persistent=False)
         self.register_buffer("dx", dx, persistent=False)
@@ -109,6 +110,7 @@ class ActiveShift(Shift):
     def __init__(self, channels: int, stride: int = 1, *, normalise: bool = True) -> None:
         _check_positive(channels=channels, stride=stride)
         super().__init__(stride=stride)
+        self.channels, self.stride = channels, stride
         self.normalise = normalise
         self.alpha = nn.Parameter(torch.empty(channels).uniform_(-1, 1))  # horizontal
         self.beta = nn.Parameter(torch.empty(channels).uniform_(-1, 1))  # vertical
@@ -135,6 +137,7 @@ class SparseShift(Shift):
         _check_positive(channels=channels)
         if init not in ("grouped", "ramp"):
             raise SpecError(f"`init` (={init!r}) of a shift must be 'grouped' or 'ramp'")
+        self.channels = channels
         dy, dx = _sparse_init(channels, init)
         self.a = nn.Parameter(dy)  # vertical
         self.b = nn.Parameter(dx)  # horizontal

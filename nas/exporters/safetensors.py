@@ -5,18 +5,21 @@ Source: https://github.com/huggingface/safetensors.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
+from safetensors.torch import save
 
-from ..exporter import EXPORTERS, SCHEMA, ExportError, Model
+from ..exporter import EXPORTERS, SCHEMA, ExportError, Model, load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from ..agreement import Runner
 
 
 @EXPORTERS.register("safetensors")
@@ -24,17 +27,25 @@ class Safetensors:
     """The state of the network in float32; metadata: `schema`, `digest` of the architecture."""
 
     file: ClassVar[str] = "weights.safetensors"
+    runs_code: ClassVar[bool] = False
+    usage: ClassVar[str] = """\
+import nas
+import torch
+
+network = nas.load(".")
+image = torch.zeros(1, {shape})  # float32, pixels / 255
+with torch.inference_mode():
+    scores = network(image)
+"""
 
     def encode(self, model: Model) -> bytes:
         """See `Exporter.encode`."""
-        return save(_state(model), {"schema": str(SCHEMA), "digest": model.arch.digest})
+        about = {"schema": str(SCHEMA), "digest": model.arch.digest}
+        return _reproducible(save(_state(model), about))
 
-    def check(self, content: bytes, model: Model, images: Tensor) -> None:  # noqa: ARG002
-        """See `Exporter.check`; equal weights make equal scores, so no image is needed."""
-        read = load(content)
-        for name, tensor in _state(model).items():
-            if not torch.equal(tensor, read[name]):
-                raise ExportError(f"{self.file}: {name} differs from the network's; is it NaN?")
+    def open(self, path: Path) -> Runner:
+        """See `Exporter.open`; the architecture is that beside the file."""
+        return torch.inference_mode()(load(path.parent))
 
     def decode(self, path: Path, model: Model) -> None:
         """Put the weights of the file `path` into the network of `model`.
@@ -59,6 +70,14 @@ class Safetensors:
                 f"{model.arch.digest}; missing, unknown or of another shape: {odd[:3]}"
             )
         model.network.load_state_dict(read)
+
+
+def _reproducible(content: bytes) -> bytes:
+    """Return a file with its metadata in order, which the package leaves to chance."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:start]), sort_keys=True, separators=(",", ":"))
+    padded = header.encode() + b" " * (-len(header.encode()) % 8)  # numbers begin at multiples of 8
+    return len(padded).to_bytes(8, "little") + padded + content[start:]
 
 
 def _state(model: Model) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ import torch
 from evaluators.data import DataSpec
 from evaluators.data import load as load_images
 from evaluators.onnx_graph import Normalised
-from nas.exporter import EXPORTERS, ExportError, Model, export, load, save
+from nas.exporter import EXPORTERS, ExportError, Model, export, read, save
 from search_spaces.arch import Arch, Stage, Task
 from search_spaces.block import BLOCKS
 from search_spaces.errors import SpecError, UnknownName
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.export
 TASK = Task(3, (1, 28, 28))
 ARCH = Arch(Stem(8), (Stage(16, 2, (BLOCKS["mbconv"](),)),), Head())
-FILES = ["arch.json", "task.json", "weights.safetensors", "model.onnx"]
+FILES = ["weights.safetensors", "model.onnx"]
+BESIDE = ["arch.json", "checksums.json", "task.json"]
 
 
 @pytest.fixture
@@ -48,9 +49,10 @@ def scores(model: Model, images: Tensor) -> Tensor:
 
 def test_a_model_comes_back(model: Model, tmp_path: Path) -> None:
     files = save(model, tmp_path / "new" / "folder")
-    assert [file.name for file in files] == FILES
-    assert sorted(files) == sorted((tmp_path / "new" / "folder").iterdir())
-    back = load(tmp_path / "new" / "folder")
+    assert [file.path.name for file in files] == FILES
+    folder = tmp_path / "new" / "folder"
+    assert sorted([*FILES, *BESIDE]) == sorted(file.name for file in folder.iterdir())
+    back = read(tmp_path / "new" / "folder")
     assert not any(module.training for module in back.network.modules())
     assert (back.arch, back.task, back.classes) == (model.arch, model.task, model.classes)
     assert (back.mean, back.std) == (model.mean, model.std)
@@ -78,8 +80,8 @@ def test_a_network_trained_on_images_is_exported_with_their_names(tmp_path: Path
     images = load_images(DataSpec())
     task = Task(len(images.classes), images.shape)
     files = export(ARCH, build(ARCH, task), task, images, tmp_path)
-    assert [file.name for file in files] == FILES
-    assert load(tmp_path).classes == images.classes
+    assert [file.path.name for file in files] == FILES
+    assert read(tmp_path).classes == images.classes
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -111,6 +113,7 @@ def test_scores_that_are_no_numbers_are_refused(model: Model, tmp_path: Path) ->
     for format_ in EXPORTERS:
         with pytest.raises(ExportError, match=r"nan|NaN"):
             save(model, tmp_path, [format_])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_leaves_the_old_files(
@@ -126,6 +129,11 @@ def test_a_full_disk_leaves_the_old_files(
     with pytest.raises(ExportError, match=r"cannot write to .*: No space left on device"):
         save(replace(model, classes=("x", "y", "z")), tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == old
+
+
+def test_the_same_weights_make_the_same_bytes(model: Model) -> None:
+    encode = EXPORTERS["safetensors"]().encode
+    assert len({encode(model) for _ in range(20)}) == 1
 
 
 def test_an_unknown_format_gets_the_nearest_name(model: Model, tmp_path: Path) -> None:
@@ -150,10 +158,11 @@ def test_an_unknown_format_gets_the_nearest_name(model: Model, tmp_path: Path) -
 )
 def test_damage_is_named(model: Model, tmp_path: Path, damage: object, message: str) -> None:
     save(model, tmp_path, ["safetensors"])
+    (tmp_path / "checksums.json").unlink()  # or it would tell first
     assert callable(damage)
     damage(tmp_path)
     with pytest.raises(ExportError, match=message):
-        load(tmp_path)
+        read(tmp_path)
 
 
 def truncate(path: Path) -> None:
@@ -174,8 +183,8 @@ def save_other(directory: Path) -> None:
     """Put the weights of another architecture in the place of the right ones."""
     arch = other_arch()
     other = Model(arch, TASK, build(arch, TASK), ("a", "b", "c"), (0.0,), (1.0,))
-    (path,) = (p for p in save(other, directory / "other", ["safetensors"]) if "weights" in p.name)
-    path.replace(directory / path.name)
+    (file,) = save(other, directory / "other", ["safetensors"])
+    file.path.replace(directory / file.path.name)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 
 import nas
 from evaluators.evaluator import Report
-from nas.exporter import load
+from nas.exporter import read
 from nas.progress import Progress
 from search_spaces.arch import Arch
 from search_spaces.errors import BudgetError, CandidateError, NasError, UnknownName
@@ -74,7 +74,7 @@ class TestRunFolder:
             session = onnxruntime.InferenceSession(folder / "model.onnx")
             scores = session.run(None, {session.get_inputs()[0].name: images})[0]
             assert np.mean(scores.argmax(1) == labels) == pytest.approx(row["test_accuracy"])
-            assert load(folder).arch.digest == row["digest"]
+            assert read(folder).arch.digest == row["digest"]
 
     def test_trials_are_all_different(self, result):
         assert result.trials["digest"].is_unique

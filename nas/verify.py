@@ -1,0 +1,51 @@
+"""`nas verify`: whether the files of a model, or of all models of a run, are those written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import checksums
+from .exporter import CORE, EXPORTERS, ExportError, read
+from .runs import RunError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MARKS = ("task.json", "arch.json", "weights.safetensors", checksums.FILE)
+
+
+def verify(directory: Path) -> tuple[list[Path], list[str]]:
+    """Return the models' folders in `directory`, or itself, and a line for each fault.
+
+    Raises:
+        RunError: it is neither a model's folder nor a run folder.
+    """
+    if (directory / "run.json").is_file():
+        visible = (path for path in (directory / "models").glob("*") if path.is_dir())
+        models = sorted(path for path in visible if not path.name.startswith("."))
+    elif any((directory / mark).is_file() for mark in _MARKS):
+        models = [directory]
+    else:
+        raise RunError(f"{directory} is neither the folder of a model nor of a run")
+    return models, [fault for model in models for fault in faults(model)]
+
+
+def faults(directory: Path) -> list[str]:
+    """Return a line for each file of a model that is missing, changed, or of another model."""
+    try:
+        known = checksums.read(directory)
+    except checksums.DamagedError as error:
+        return [str(error)]
+    found = list(checksums.differences(directory, known))
+    written = {*CORE, *(EXPORTERS[name].file for name in EXPORTERS)}
+    found += [
+        f"{directory / name}: is not in {checksums.FILE}"
+        for name in sorted(written - known.keys())
+        if name in CORE or (directory / name).exists()
+    ]
+    if not found:
+        try:
+            read(directory)
+        except ExportError as error:
+            found.append(str(error))
+    return found
