@@ -4,7 +4,7 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help search test test-slow test-all lint format bench docs clean
+.PHONY: help search test test-slow test-all lint format bench bench-search docs clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
@@ -30,7 +30,11 @@ format: $(VENV)/test.stamp  ## let ruff repair what it can
 	$(BIN)/ruff format
 
 bench: $(VENV)/test.stamp  ## run the benchmarks
-	for script in benchmarks/*.py; do $(BIN)/python $$script $(ARGS) || exit; done
+	for script in $(filter-out %/__init__.py %/search_quality.py,$(wildcard benchmarks/*.py)); do \
+		$(BIN)/python $$script $(ARGS) || exit; done
+
+bench-search: $(VENV)/test.stamp  ## replay searches of all samplers on tables of networks: an hour
+	$(BIN)/python -m benchmarks.search_quality $(ARGS)
 
 docs: $(VENV)/test.stamp  ## run every example and follow every link of the documentation
 	$(BIN)/python -m pytest tests/test_docs.py $(ARGS)

@@ -10,6 +10,7 @@ import json
 import random
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import optuna
@@ -21,26 +22,27 @@ from sqlalchemy.exc import SQLAlchemyError
 from search_spaces.arch import Arch, Task
 from search_spaces.budget import NO_LIMIT, Budget
 from search_spaces.cost import Cost
-from search_spaces.errors import NasError
+from search_spaces.errors import CandidateError, NasError
 
 from .samplers import SAMPLERS, Problem
 from .samplers._genome import distribution, parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from evaluators.evaluator import Metric
+    from evaluators.evaluator import Evaluator, Metric
     from search_spaces.space import Gene, Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # progress is ours to show
 STUDY = "nas"  # the name of the study in its database
 Outcome = Literal["complete", "stopped", "infeasible", "failed"]
 _WORST = {"max": 0.0, "min": 1e9}  # stands for what an infeasible candidate was not measured on
-_PATIENCE = 50  # proposals in a row that are twins before random ones are tried
+_ATTEMPTS = 500  # proposals in a row that are known before the space is taken to be exhausted
+_PATIENCE = 20  # proposals in a row that are twins before random ones are tried
 
 
 class StudyError(NasError, RuntimeError):
-    """A study's database that cannot be read."""
+    """A study's database that cannot be read, or figures that it cannot take."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Study:
 
     def ask(self) -> Candidate | None:
         """Return a candidate that was never proposed before, or None if none seem to be left."""
-        for attempt in range(10 * _PATIENCE):
+        for attempt in range(_ATTEMPTS):
             seed = self._derived_seed(attempt)
             rng = random.Random(seed)
             if attempt >= _PATIENCE:
@@ -118,6 +120,32 @@ class Study:
                 return self._candidate(trial, arch)
             self._brain.tell(trial, state=TrialState.FAIL)  # a twin
         return None
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """Iterate over candidates: one is asked for when the last one is done with, told or not."""
+        while (candidate := self.ask()) is not None:
+            yield candidate
+
+    def evaluate(self, *evaluators: Evaluator, trials: int) -> None:
+        """Try `trials` candidates in this process; one that cannot be evaluated has failed.
+
+        Args:
+            evaluators: asked one after the other, each to its last report.
+            trials: how many candidates.
+
+        Raises:
+            StudyError: the evaluators leave out an objective.
+        """
+        for candidate in islice(self, trials):
+            metrics: dict[str, float] = {}
+            try:
+                for evaluator in evaluators:
+                    for report in evaluator(candidate.arch, self.task):
+                        metrics |= report.metrics
+            except CandidateError as error:
+                self.tell(candidate, "failed", metrics, reason=str(error))
+            else:
+                self.tell(candidate, "complete", metrics)
 
     @property
     def asked(self) -> int:
@@ -143,7 +171,16 @@ class Study:
             reason: one line for a candidate that failed or broke a limit.
             constraints: figures by name that are feasible at or below 0.
             curve: the first objective after each step.
+
+        Raises:
+            StudyError: an objective is missing.
         """
+        missing = [m.name for m in self.objectives if m.name not in metrics]
+        if missing and outcome in ("complete", "stopped"):
+            raise StudyError(
+                f"candidate {candidate.number} is {outcome}, so `metrics` (={dict(metrics)}) must "
+                f"hold every objective; missing: {', '.join(missing)}"
+            )
         trial = candidate.trial
         trial.set_user_attr("curve", list(curve))
         trial.set_user_attr("outcome", outcome)

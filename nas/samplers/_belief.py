@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _KEPT = 400  # trials that the processes hold: the best, and the latest
 _SAMPLES, _DIRECTIONS = 24, 48  # draws from the beliefs, and ways to weigh several objectives
 _LEAST = 2  # feasible trials without which only the limits are learned
+_CERTAIN = 1e-9  # standard deviation of what is known
+_MARGIN = 0.25  # of the scores' range, by which the corner of the volume lies below the worst
 _STEEPEST = 3.0  # violations beyond this many times the median one count as this many
 
 
@@ -91,11 +93,12 @@ class Belief:
         if model is not None:
             return model.predict(features)
         assert exact is not None
-        return _as_scores(exact(rows), self._values[:, i], self.scores[:, i]), np.zeros(len(rows))
+        scores = _as_scores(exact(rows), self._values[:, i], self.scores[:, i])
+        return scores, np.full(len(rows), _CERTAIN)
 
     def _hypervolume_gain(self, mean: Array, deviation: Array) -> Array:
         """Return (N,) the hypervolume that (N, M) add to the front of scores, up to a factor."""
-        low = self.scores.min(axis=0) - 0.1
+        low = self.scores.min(axis=0) - _MARGIN * np.ptp(self.scores, axis=0)
         best = self._reach(self.scores - low).max(axis=0)
         gain = np.zeros(len(mean))
         for draw in self._draws:
@@ -108,14 +111,19 @@ class Belief:
 
         The mean over all directions of the farthest reach is the hypervolume, up to a factor.
         """
-        nearest = np.min(points[:, None] / self._directions, axis=2)
+        nearest = np.full((len(points), _DIRECTIONS), np.inf)
+        for point, direction in zip(points.T, self._directions.T, strict=True):
+            np.minimum(nearest, point[:, None] / direction, out=nearest)
         reach: Array = np.maximum(nearest, 0) ** points.shape[1]
         return reach
 
 
 def _best_first(scores: Array) -> Array:
     """Return the indices of (N, M), those that fewer dominate first, then by the mean score."""
-    dominating = np.array([(scores > score).all(axis=1).sum() for score in scores])
+    dominates = np.ones((len(scores), len(scores)), dtype=bool)
+    for column in scores.T:
+        dominates &= column[:, None] > column
+    dominating = dominates.sum(axis=0)
     return np.lexsort((-scores.mean(axis=1), dominating))
 
 

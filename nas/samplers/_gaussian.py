@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _STEPS, _RATE = 40, 0.15  # of Adam
 _LEARNED = 160  # values at most from which the hyperparameters are learned
 _NOISE, _NOISE_SPREAD = np.log(0.05), 1.5  # prior of the noise's share of the variance, as logs
-_WEIGHT_SPREAD = 1.0  # of the prior of the weights, as logs
+_WEIGHT_SPREAD = 0.5  # of the prior of the weights, as logs
 _REACH = 2.0  # squared distance of two random points, by the prior
 
 

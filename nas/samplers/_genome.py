@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
-from math import exp, log, prod
+from math import exp, log
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,11 +87,13 @@ class Genome:
         return np.array([_levels(d) for d in self.distributions.values()], dtype=int)
 
     def encode(self, params: Mapping[str, Any]) -> Array:
-        """Return the row (G,) of Optuna's `params`."""
+        """Return the row (G,) of Optuna's `params`; names that are no genes are left out."""
         row = np.full(len(self.distributions), DORMANT)
-        for i, (name, known) in enumerate(self.distributions.items()):
-            if name in params:
-                row[i] = _to_number(known, params[name])
+        for name, value in params.items():
+            if name in self._indices:
+                column, indices = self._indices[name]
+                known = self.distributions[name]
+                row[column] = indices.get(value, DORMANT) if indices else _to_number(known, value)
         return row
 
     def decode(self, row: Array) -> dict[str, Any]:
@@ -102,10 +103,10 @@ class Genome:
 
     def canonical(self, rows: Array) -> Array:
         """Put to sleep, in place, what nothing wakes."""
-        for column in np.flatnonzero(self.parents >= 0):
-            parent = rows[:, self.parents[column]].astype(int)
-            asleep = (parent < 0) | ~self.wakes[column][np.maximum(parent, 0)]
-            rows[asleep, column] = DORMANT
+        for columns, parents, wakes in self._tiers:
+            parent = rows[:, parents].astype(int)
+            awake = (parent >= 0) & wakes[np.arange(len(columns)), np.maximum(parent, 0)]
+            rows[:, columns] = np.where(awake, rows[:, columns], DORMANT)
         return rows
 
     def sample(self, count: int, rng: np.random.Generator) -> Array:
@@ -126,34 +127,58 @@ class Genome:
         changed[each, column] = moved
         return self.canonical(changed)
 
-    def everything(self, most: int) -> Array | None:
-        """Return all rows, or None if they are, dormant genes counted, more than `most`."""
-        if (self.levels == 0).any() or prod(self.levels.tolist()) > most:
-            return None
-        rows = np.array(list(product(*map(range, self.levels))), dtype=float)
-        return np.unique(self.canonical(rows), axis=0)
-
     def features(self, rows: Array) -> Array:
         """Return (N, F): a dummy for each choice of a category, a number from 0 to 1 for others.
 
         The squared distance is 1 between two categories and between the ends of a scale.
         """
-        parts = []
-        for i, known in enumerate(self.distributions.values()):
-            column = rows[:, i, None]
-            if isinstance(known, CategoricalDistribution):
-                parts.append((column == np.arange(len(known.choices))) / np.sqrt(2))
-            else:
-                scale = max(1, self.levels[i] - 1)
-                parts.append(np.where(column == DORMANT, 0.5, column / scale))
-        return np.concatenate(parts, axis=1)
+        found = np.zeros((len(rows), len(self.feature_groups)))
+        categories = np.flatnonzero(self._is_category)
+        numbers = np.flatnonzero(~self._is_category)
+        row, place = np.nonzero(rows[:, categories] != DORMANT)
+        column = categories[place]
+        found[row, self._starts[column] + rows[row, column].astype(int)] = np.sqrt(0.5)
+        scaled = rows[:, numbers] / np.maximum(self.levels[numbers] - 1, 1)
+        found[:, self._starts[numbers]] = np.where(rows[:, numbers] == DORMANT, 0.5, scaled)
+        return found
 
     @cached_property
     def feature_groups(self) -> Array:
         """(F,) the group of each feature."""
+        return np.repeat(self.groups, self._widths)
+
+    @cached_property
+    def _is_category(self) -> Array:
         known = self.distributions.values()
-        widths = [len(d.choices) if isinstance(d, CategoricalDistribution) else 1 for d in known]
-        return np.repeat(self.groups, widths)
+        return np.array([isinstance(d, CategoricalDistribution) for d in known])
+
+    @cached_property
+    def _widths(self) -> Array:
+        """(G,) how many features each column has."""
+        return np.where(self._is_category, self.levels, 1)
+
+    @cached_property
+    def _starts(self) -> Array:
+        """(G,) the first feature of each column."""
+        return np.cumsum(self._widths) - self._widths
+
+    @cached_property
+    def _indices(self) -> dict[str, tuple[int, dict[Any, int]]]:
+        """The column of each gene and, where values can be looked up, the index of each value."""
+        return {n: (i, _values(d)) for i, (n, d) in enumerate(self.distributions.items())}
+
+    @cached_property
+    def _tiers(self) -> list[tuple[Array, Array, Array]]:
+        """Columns that others wake, their parents and what wakes them; parents' tiers first."""
+        tier = np.zeros(len(self.parents), dtype=int)
+        for column in np.flatnonzero(self.parents >= 0):
+            tier[column] = 1 + tier[self.parents[column]]
+        most = max((len(wakes) for wakes in self.wakes), default=1)
+        padded = np.zeros((len(self.parents), most), dtype=bool)
+        for row, wakes in zip(padded, self.wakes, strict=True):
+            row[: len(wakes)] = wakes
+        columns = [np.flatnonzero(tier == t) for t in range(1, tier.max(initial=0) + 1)]
+        return [(c, self.parents[c], padded[c]) for c in columns]
 
     def _drawn(self, count: int, rng: np.random.Generator) -> Array:
         uniform = rng.random((count, len(self.levels)))
@@ -180,9 +205,15 @@ def _levels(known: BaseDistribution) -> int:
     return levels if levels <= _FINE else 0
 
 
-def _to_number(known: BaseDistribution, value: Any) -> float:
+def _values(known: BaseDistribution) -> dict[Any, int]:
     if isinstance(known, CategoricalDistribution):
-        return float(known.to_internal_repr(value))
+        return {choice: i for i, choice in reversed([*enumerate(known.choices)])}
+    if isinstance(known, IntDistribution) and _levels(known):
+        return {known.low + i * known.step: i for i in range(_levels(known))}
+    return {}
+
+
+def _to_number(known: BaseDistribution, value: Any) -> float:
     assert isinstance(known, (IntDistribution, FloatDistribution))
     if _levels(known):
         return float(round((value - known.low) / (known.step or 1)))

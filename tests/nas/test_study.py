@@ -3,13 +3,13 @@ from importlib.util import find_spec
 import pytest
 from optuna import load_study
 
-from evaluators.evaluator import Metric
+from evaluators.evaluator import Metric, Report
 from nas.samplers import SAMPLERS
-from nas.study import STUDY, Study
+from nas.study import STUDY, Study, StudyError
 from search_spaces.arch import Task
 from search_spaces.blocks.mbconv import MBConv
 from search_spaces.budget import Budget
-from search_spaces.errors import BudgetError
+from search_spaces.errors import BudgetError, CandidateError
 from search_spaces.heads import Head
 from search_spaces.space import Space, StageSpace
 from search_spaces.spaces import SPACES
@@ -107,6 +107,36 @@ class TestTell:
         assert [t.state.name for t in record.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
         assert record.trials[2].constraints == {"latency_ms": 4.0}
         assert [t.number for t in record.best_trials] == [1]
+
+    def test_evaluators_are_asked_in_turn(self):
+        def accuracy(arch, task):
+            if arch.head.width:
+                raise CandidateError("no head")
+            yield Report(1, {"accuracy": 0.1})
+            yield Report(2, {"accuracy": 0.2})
+
+        def latency(arch, task):
+            yield Report(1, {"latency_ms": 3.0})
+
+        study = Study(SMALL, TASK, OBJECTIVES)
+        study.evaluate(accuracy, latency, trials=8)
+        frame = study.frame()
+        done, failed = (frame[frame["state"] == state] for state in ("complete", "failed"))
+        assert len(done) + len(failed) == 8
+        assert set(done["accuracy"]) == {0.2}
+        assert set(done["latency_ms"]) == {3.0}
+        assert set(failed["reason"]) == {"no head"}
+
+    def test_a_missing_objective_is_named(self):
+        study = Study(SMALL, TASK, OBJECTIVES)
+        with pytest.raises(StudyError, match=r"candidate 0 is complete.*missing: latency_ms"):
+            study.tell(study.ask(), "complete", {"accuracy": 0.5})
+
+    def test_candidates_are_iterated_over(self):
+        study = Study(TINY, TASK, OBJECTIVES)
+        for candidate in study:
+            study.tell(candidate, "failed", {})
+        assert study.asked == TINY.size()
 
     def test_an_empty_study_has_the_columns(self):
         frame = Study(SMALL, TASK, OBJECTIVES).frame()

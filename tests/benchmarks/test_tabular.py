@@ -1,0 +1,69 @@
+"""The committed table is of the space it says, and searches on it can be replayed.
+
+The modules are imported within the tests, for they register a block.
+"""
+
+import csv
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from search_spaces.arch import Arch
+from search_spaces.block import Site
+
+
+@pytest.fixture(scope="module")
+def lines():
+    from benchmarks.tabular.make import TABLE
+
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_architecture_of_the_space_is_trained_and_a_third_twice(lines):
+    from benchmarks.tabular.make import trainings
+
+    expected = {(arch.digest, str(seed)) for arch, seed in trainings()}
+    assert {(line["digest"], line["seed"]) for line in lines} == expected
+    assert Counter(line["seed"] for line in lines) == {"0": 294, "1": 98}
+
+
+def test_costs_are_those_of_the_architectures(lines):
+    from benchmarks.tabular.space import TASK
+
+    for line in lines[::20]:
+        arch = Arch.from_text(line["arch"])
+        cost = arch.cost(TASK)
+        assert arch.digest == line["digest"]
+        assert (cost.params, cost.macs) == (int(line["params"]), int(line["macs"]))
+
+
+@pytest.mark.parametrize("searcher", ["auto", "deepest", "ridge"])
+@pytest.mark.parametrize("signal", ["exact", "one run"])
+def test_regret_falls(searcher, signal):
+    from benchmarks.search_quality import Run, curve
+
+    regret = curve(Run("trained", searcher, signal, seed=0))
+    assert len(regret) == 100
+    assert min(regret) >= 0
+    if signal == "exact":
+        assert regret == sorted(regret, reverse=True)
+
+
+def test_all_searches_end_on_the_front_of_the_table():
+    from benchmarks.search_quality import Run, curve
+
+    volume = curve(Run("trained", "auto", "front", seed=0))
+    assert np.diff(volume).min() > -1e-9
+    assert 0.99 < volume[-1] <= 1
+
+
+@pytest.mark.parametrize("site", [Site(8, 8), Site(8, 12, 2, (7, 9)), Site(12, 8, 1, (5, 5))])
+def test_the_empty_block_has_the_shape_of_its_site(site):
+    from benchmarks.tabular.problems import Identity
+
+    module = Identity().build(site)
+    assert module(torch.rand(2, site.c_in, *site.hw)).shape == (2, site.c_out, *site.hw_out)
+    assert not list(module.parameters())
