@@ -3,8 +3,8 @@
 // Each channel has a tap or two in a column, and as many in a row. Maps are made row by row, a
 // vector of adjacent channels at a time: the rows that any of them takes are added up in a line,
 // which stays in the first cache, and then columns of the line. What is outside of the map is 0 in
-// the line. Back to the input it is the same with mirrored taps; the offsets' gradients are products
-// with the map that taps of slopes would make. No header is needed: it compiles in a second.
+// the line. Back to the input it is the same with mirrored taps; the offsets' gradients are
+// products with the map that taps of slopes would make. No header is needed: it compiles quickly.
 
 namespace {
 
@@ -16,8 +16,9 @@ typedef float Vec16 __attribute__((vector_size(64)));
 #define INLINE inline __attribute__((always_inline))
 
 const int FEW = 4;  // taps whose weights stay in registers
-const Index AHEAD = 4;  // rows that are fetched early
 const Index CACHE = 1 << 18;  // floats, beyond which a map is written past the caches
+const int MOST_THREADS = 256;  // that are of use
+const Index APART = 128;  // bytes, two lines of a cache, which are often fetched together
 const Index PART = 4;  // rows whose gradients are added up in float32, whatever the threads
 
 template <class V> const Index LANES = sizeof(V) / sizeof(float);
@@ -29,6 +30,9 @@ template <class V> INLINE V load(const float *from) {
 }
 
 template <class V> INLINE void store(float *to, V v) { __builtin_memcpy(to, &v, sizeof v); }
+
+// Round bytes up: vectors read whole lines of the cache then, and threads write no common one.
+INLINE Index up(Index bytes) { return (bytes + APART - 1) / APART * APART; }
 
 INLINE Index least(Index a, Index b) { return a < b ? a : b; }
 INLINE Index most(Index a, Index b) { return a > b ? a : b; }
@@ -122,11 +126,6 @@ INLINE void drain() {
 #endif
 }
 
-// Ask for a row: its blocks jump through it, and would wait for each of its pixels.
-INLINE void fetch(const float *row, Index n) {
-    for (Index i = 0; i < n; i += 16) __builtin_prefetch(row + i, 0, 2);
-}
-
 // line[x * every] = sum of weight times row[x] over `n` taps, added to what is there if `more`.
 template <class V, int N>
 INLINE void add_rows(float *line, const Source *from, const float *weights, Index width, Index c,
@@ -182,11 +181,10 @@ template <class V> struct Plan {
     Map from, to;
     int step, threads;
     Taps ys = {}, xs = {};
-    Index n_blocks = 0, width = 0;
+    Index n_blocks = 0, width = 0, scratch = 0;
     bool past = false;
     Block *blocks = 0;
-    float *lines = 0;
-    Source *sources = 0;
+    char *memory = 0;
 
     Plan(Index n, Index c, Map from, Map to, int step, int threads)
         : n(n), c(c), from(from), to(to), step(step), threads(threads) {}
@@ -195,8 +193,7 @@ template <class V> struct Plan {
         __builtin_free(ys.weight);
         __builtin_free(xs.weight);
         __builtin_free(blocks);
-        __builtin_free(lines);
-        __builtin_free(sources);
+        __builtin_free(memory);
     }
 
     bool prepare(const float *dy, const float *dx, bool rounded, bool back) {
@@ -205,11 +202,11 @@ template <class V> struct Plan {
         if (!fill(xs, dx, c, w, step, rounded, back)) return false;
         n_blocks = (c + LANES<V> - 1) / LANES<V>;
         past = n * to.h * to.w * c > CACHE;
-        width = (w + 2 * xs.reach * step + 1) * LANES<V>;
+        width = up((w + 2 * xs.reach * step) * (Index)sizeof(V));
+        scratch = up(width + (2 * ys.reach + 1) * (Index)sizeof(Source));
         blocks = (Block *)__builtin_malloc(n_blocks * sizeof(Block));
-        lines = (float *)__builtin_calloc(width * threads, sizeof(float));
-        sources = (Source *)__builtin_malloc((2 * ys.reach + 1) * threads * sizeof(Source));
-        if (!blocks || !lines || !sources) return false;
+        memory = (char *)__builtin_calloc(scratch * threads + APART, 1);
+        if (!blocks || !memory) return false;
         for (Index i = 0; i < n_blocks; i++) {
             Block &b = blocks[i];
             b.first = least(i * LANES<V>, c - LANES<V>);
@@ -220,9 +217,13 @@ template <class V> struct Plan {
     }
 
     // The first pixel in a thread's line, whose margins remain zero, as does what `every` leaves.
-    float *line(int thread) const { return lines + width * thread + xs.reach * step * LANES<V>; }
+    float *line(int thread) const { return (float *)own(thread) + xs.reach * step * LANES<V>; }
 
-    // Find the rows of `image` that a block takes for row `y` of the other map; return their number.
+    Source *sources(int thread) const { return (Source *)(own(thread) + width); }
+
+    char *own(int thread) const { return (char *)up((Index)memory) + scratch * thread; }
+
+    // Find the rows of `image` that a block takes for row `y` of the other map; return how many.
     Index find(Source *found, const Block &b, const float *image, Index y) const {
         Index count = 0;
         for (Index t = b.y_low; t <= b.y_high && b.x_low <= b.x_high; t++) {
@@ -240,20 +241,13 @@ template <class V> struct Plan {
                from.every * LANES<V>, k > 0)
     }
 
-    // Fetch a row that the other map's row `y` will soon take.
-    void fetch_ahead(const float *image, Index y) const {
-        Index row = y * to.every / from.every + AHEAD;
-        if (row < from.h) fetch(image + row * from.w * c, from.w * c);
-    }
-
     const float *ahead(const float *line, const Block &b, Index k) const {
         return line + (b.x_low + k - xs.reach) * step * LANES<V>;
     }
 
     void move(const float *image, float *row, Index y, int thread) const {
-        Source *found = sources + (2 * ys.reach + 1) * thread;
+        Source *found = sources(thread);
         float *line = this->line(thread);
-        fetch_ahead(image, y);
         for (const Block *b = blocks; b < blocks + n_blocks; b++) {
             Index count = find(found, *b, image, y), columns = b->x_high - b->x_low + 1;
             if (!count)
@@ -267,12 +261,10 @@ template <class V> struct Plan {
         }
     }
 
-    // Add the row's share of the offsets' gradients to those of each block, vertical and horizontal.
+    // Add the row's share of the offsets' gradients to each block's, vertical and horizontal.
     void multiply(const float *image, const float *grad, float *sums, Index y, int thread) const {
-        Source *found = sources + (2 * ys.reach + 1) * thread;
+        Source *found = sources(thread);
         float *line = this->line(thread);
-        fetch_ahead(image, y);
-        fetch(grad, to.w * c);
         for (const Block *b = blocks; b < blocks + n_blocks; b++, sums += 2 * LANES<V>) {
             Index count = find(found, *b, image, y), columns = b->x_high - b->x_low + 1;
             if (!count) continue;
@@ -287,36 +279,45 @@ template <class V> struct Plan {
     }
 };
 
-// Take the next `n` of `all`: a thread whose core is busy with something else leaves more to others.
-bool take(Index &next, Index &first, Index &end, Index all, Index n) {
-    first = __atomic_fetch_add(&next, n, __ATOMIC_RELAXED);
-    end = least(first + n, all);
-    return first < all;
+// Call `work(row, thread)` for all rows, a part at a time. Each thread has its own stretch, as in
+// the operations before and after, so that its caches have the rows; who is done helps the others.
+template <class F> void share(Index rows, int threads, const F &work) {
+    Index parts = (rows + PART - 1) / PART, next[MOST_THREADS * APART / sizeof(Index)];
+    threads = (int)least(threads, MOST_THREADS);
+    auto start = [&](int thread) { return parts * thread / threads; };
+    auto place = [&](int thread) { return next + thread * APART / sizeof(Index); };
+    for (int thread = 0; thread < threads; thread++) *place(thread) = start(thread);
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int thread = 0; thread < threads; thread++) {
+        for (int k = 0; k < threads; k++) {
+            int of = (thread + k) % threads;
+            Index part;
+            while ((part = __atomic_fetch_add(place(of), 1, __ATOMIC_RELAXED)) < start(of + 1))
+                for (Index i = part * PART; i < least((part + 1) * PART, rows); i++)
+                    work(i, thread);
+        }
+        drain();
+    }
 }
 
 template <class V> void move(const Plan<V> &plan, const float *from, float *to) {
     Index n_from = plan.from.h * plan.from.w * plan.c, n_row = plan.to.w * plan.c;
-    Index all = plan.n * plan.to.h, next = 0;
-#pragma omp parallel for num_threads(plan.threads) if (plan.threads > 1)
-    for (int thread = 0; thread < plan.threads; thread++) {
-        for (Index i = 0, end = 0; i < end || take(next, i, end, all, PART); i++)
-            plan.move(from + i / plan.to.h * n_from, to + i * n_row, i % plan.to.h, thread);
-        drain();
-    }
+    share(plan.n * plan.to.h, plan.threads, [&](Index i, int thread) {
+        plan.move(from + i / plan.to.h * n_from, to + i * n_row, i % plan.to.h, thread);
+    });
 }
 
 template <class V>
 bool multiply(const Plan<V> &plan, const float *x, const float *grad, float *by_y, float *by_x) {
     Index n_x = plan.from.h * plan.from.w * plan.c, n_row = plan.to.w * plan.c;
-    Index all = plan.n * plan.to.h, next = 0, parts = (all + PART - 1) / PART;
+    Index all = plan.n * plan.to.h, parts = (all + PART - 1) / PART;
     Index n_sums = 2 * LANES<V> * plan.n_blocks;
     float *sums = (float *)__builtin_calloc(parts * n_sums, sizeof(float));
     if (!sums) return false;
-#pragma omp parallel for num_threads(plan.threads) if (plan.threads > 1)
-    for (int thread = 0; thread < plan.threads; thread++)
-        for (Index i = 0, end = 0; i < end || take(next, i, end, all, PART); i++)
-            plan.multiply(x + i / plan.to.h * n_x, grad + i * n_row, sums + i / PART * n_sums,
-                          i % plan.to.h, thread);
+    share(all, plan.threads, [&](Index i, int thread) {
+        plan.multiply(x + i / plan.to.h * n_x, grad + i * n_row, sums + i / PART * n_sums,
+                      i % plan.to.h, thread);
+    });
     for (Index i = 0; i < n_sums / 2; i++) {
         Index block = i / LANES<V>, lane = i % LANES<V>;
         const float *from = sums + 2 * LANES<V> * block + lane;
@@ -337,8 +338,8 @@ bool multiply(const Plan<V> &plan, const float *x, const float *grad, float *by_
 
 }  // namespace
 
-// Move a map (n, h, w, c) by `step` times its offsets to one of every `stride`-th row and column; or
-// `back`, a gradient of that map to one of the first. Both return 0, or 1 if there is no memory.
+// Move a map (n, h, w, c) by `step` times its offsets to one of every `stride`-th row and column;
+// or `back`, a gradient of that map to one of the first. Return 0, or 1 if there is no memory.
 extern "C" int nas_shift(const float *from, const float *dy, const float *dx, float *to, Index n,
                          Index h, Index w, Index c, int stride, int step, int rounded, int back,
                          int threads) {
