@@ -6,8 +6,10 @@ import random
 from typing import TYPE_CHECKING
 
 from evaluators.accuracy import Accuracy
+from evaluators.child import Child
 from evaluators.cores import cores
 from evaluators.data import DataSpec, load
+from evaluators.isolated import Isolated
 from evaluators.latency import Latency
 from evaluators.predicted_latency import PredictedLatency
 from evaluators.recipe import Recipe
@@ -19,7 +21,6 @@ from .config import ConfigError
 from .samplers import SAMPLERS
 
 if TYPE_CHECKING:
-    from evaluators.evaluator import Evaluator
     from search_spaces.space import Space
     from search_spaces.subspace import Subspace
 
@@ -46,8 +47,8 @@ class Setup:
         budget: on analytic costs.
         epochs: of a candidate, at most.
         final_epochs: of a finalist, at most.
-        latency: the evaluator that measures the latency.
-        screening: the one that candidates meet, which may predict it.
+        latency: the evaluator that measures the latency, in a process of its own.
+        screening: the one that candidates meet, which may predict it, in the same process.
         workers: processes that train side by side.
 
     Raises:
@@ -57,10 +58,10 @@ class Setup:
     def __init__(self, config: SearchConfig, space: Space | None = None) -> None:
         SAMPLERS[config.sampler]
         self.config = config
-        self.latency = Latency(config.target, config.latency_tolerance)
-        self.screening: Evaluator = self.latency
+        latency, child = Latency(config.target, config.latency_tolerance), Child()
+        self.latency = self.screening = Isolated(latency, child)
         if config.predict_latency:
-            self.screening = PredictedLatency(self.latency, config.budget_latency)
+            self.screening = Isolated(PredictedLatency(latency, config.budget_latency), child)
         self.workers = config.workers or len(cores())
         if self.workers > len(cores()):
             raise ConfigError(

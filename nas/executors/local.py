@@ -6,21 +6,19 @@ stall when another program takes a core. A worker that dies takes only its own j
 
 from __future__ import annotations
 
-import signal
 import traceback
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import current_process, get_context
+from multiprocessing import current_process
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from evaluators.child import GUARD, WorkerError, exit_text, spawn
 from evaluators.evaluator import Report
 from search_spaces.errors import NasError
 from search_spaces.plugins import loaded_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from multiprocessing.process import BaseProcess
 
     from search_spaces.plugins import Plugin
 
@@ -47,13 +45,6 @@ class Crash(RuntimeError):
     """A bug in our code met in a worker; it ends the search, with the worker's traceback."""
 
 
-class WorkerError(NasError, RuntimeError):
-    """Worker processes that cannot be started."""
-
-
-_GUARD = "a script must call nas under `if __name__ == '__main__':`, for its workers import it"
-
-
 def refuse_unguarded_script() -> None:
     """Refuse to begin a search in a process that is only importing the script that began one.
 
@@ -61,7 +52,7 @@ def refuse_unguarded_script() -> None:
         WorkerError: this is such a process.
     """
     if getattr(current_process(), "_inheriting", False):
-        raise WorkerError(_GUARD)
+        raise WorkerError(GUARD)
 
 
 class LocalExecutor(Generic[J]):
@@ -146,7 +137,7 @@ class LocalExecutor(Generic[J]):
             del self._busy[worker.connection]
             worker.end()
             if not worker.ready:
-                raise WorkerError(f"a worker process could not start: {_GUARD}") from None
+                raise WorkerError(f"a worker process could not start: {GUARD}") from None
             on_end(worker.key, f"the worker process died ({worker.exit_text()})")
             return
         del self._busy[worker.connection]
@@ -176,14 +167,7 @@ class _Worker(Generic[J]):
     ready = False  # whether it has come so far as to take jobs
 
     def __init__(self) -> None:
-        context = get_context("spawn")  # fork is unsafe once torch has threads
-        self.connection, far = context.Pipe()
-        self._process: BaseProcess = context.Process(
-            target=_serve, args=(far, loaded_plugins()), daemon=True
-        )
-        with _interrupts_blocked():
-            self._process.start()
-        far.close()
+        self._process, self.connection = spawn(_serve, loaded_plugins())
 
     def begin(self, job: Job[J]) -> None:
         self.key = job.key
@@ -195,21 +179,7 @@ class _Worker(Generic[J]):
         self.connection.close()
 
     def exit_text(self) -> str:
-        code = self._process.exitcode or 0
-        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Start a process that never sees Ctrl-C, which the terminal sends to all: it is ours."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return exit_text(self._process.exitcode)
 
 
 def _serve(connection: Connection, plugins: tuple[Plugin, ...]) -> None:

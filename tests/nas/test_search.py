@@ -110,12 +110,46 @@ def test_a_candidate_that_fails_is_recorded_and_the_search_goes_on(config, tmp_p
             raise CandidateError("the runtime refuses the network")
         yield Report(1, dict.fromkeys(("latency_ms", "latency_low_ms", "latency_high_ms"), 1.0))
 
-    monkeypatch.setattr("evaluators.latency.Latency.__call__", measure)
+    monkeypatch.setattr("evaluators.isolated.Isolated.__call__", measure)
     result = nas.search(config, tmp_path / "run")
     assert result.status == "complete"
     assert result.trials["state"][1] == "failed"
     assert result.trials["reason"][1] == "the runtime refuses the network"
     assert set(result.trials["state"][[0, 2, 3]]) <= {"complete", "stopped"}
+
+
+BRITTLE = """
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from evaluators.target import TARGETS
+from evaluators.targets.cpu import Cpu
+
+
+@TARGETS.register("brittle")
+@dataclass(frozen=True)
+class Brittle(Cpu):
+    @contextmanager
+    def load(self, model, example):
+        if example.shape[1] == 1:  # no colours: a candidate, not the reference
+            os.abort()
+        with super().load(model, example) as timer:
+            yield timer
+"""
+
+
+def test_a_runtime_that_crashes_costs_a_candidate_and_not_the_search(config, tmp_path):
+    plugin = tmp_path / "brittle.py"
+    plugin.write_text(BRITTLE)
+    brittle = replace(config, plugin=str(plugin), target="brittle", trials=2)
+    result = nas.search(brittle, tmp_path / "run")
+    assert result.status == "complete"
+    assert set(result.trials["state"]) == {"failed"}
+    for digest, reason in zip(result.trials["digest"], result.trials["reason"], strict=True):
+        assert reason.startswith(f"{digest}: ")
+        assert "brittle" in reason
+        assert reason.endswith("the process died (signal SIGABRT)")
 
 
 class _StopAfter(Progress):
