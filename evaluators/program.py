@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -13,15 +14,34 @@ from .onnx_graph import Normalised
 from .runtimes import runtime
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from search_spaces.arch import Arch, Task
 
-    from .pairs import Program
-    from .target import Target
+    from .target import Target, Timer
 
 
-def program_of(arch: Arch, task: Task, target: Target) -> Program:
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A program whose parts can be told apart, and sent to another process.
+
+    Attributes:
+        target: what it runs on.
+        model: in the form that the target's `load` takes.
+        example: a batch, (B, C, H, W) from 0 to 1.
+    """
+
+    target: Target
+    model: Any
+    example: torch.Tensor
+
+    def __call__(self) -> AbstractContextManager[Timer]:
+        """Load the model afresh."""
+        return self.target.load(self.model, self.example)
+
+
+def program_of(arch: Arch, task: Task, target: Target) -> Prepared:
     """Return the network of `arch` with random weights, in the graph of an export.
 
     Raises:
@@ -31,10 +51,10 @@ def program_of(arch: Arch, task: Task, target: Target) -> Program:
     channels = task.shape[0]
     network = Normalised(build(arch, task), [0.5] * channels, [0.25] * channels)
     model, example = target.export(network, task.shape), _example(target.batch, task.shape)
-    return lambda: target.load(model, example)
+    return Prepared(target, model, example)
 
 
-def program_of_file(path: Path, target: Target) -> Program:
+def program_of_file(path: Path, target: Target) -> Prepared:
     """Return the model in the ONNX file `path`, of one image input with any or fixed batch.
 
     Raises:
@@ -59,7 +79,7 @@ def program_of_file(path: Path, target: Target) -> Program:
     if sizes[0] not in (0, target.batch):
         raise SpecError(f"{path}: its batch is {sizes[0]}, but the target's is {target.batch}")
     example = _example(target.batch, (sizes[1], sizes[2], sizes[3]))
-    return lambda: target.load(content, example)
+    return Prepared(target, target.from_onnx(content), example)
 
 
 def _example(batch: int, shape: tuple[int, int, int]) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from time import get_clock_info, perf_counter, thread_time
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,31 +31,34 @@ Timer = Callable[[int], float]
 class Target:
     """Base of all targets: subclasses are frozen dataclasses that enter themselves in `TARGETS`.
 
+    A field is an option of the text: an int, a float, a `choice`, or a str. A str takes the rest of
+    the text, so there is at most one, and it is the last field.
+
     Args:
         threads: of the CPU, that one inference may use.
         batch: images of one inference.
 
     Raises:
-        SpecError: an option is below 1, or the machine has fewer cores than `threads`.
+        SpecError: an option has none of its values.
     """
 
     threads: int = 1
     batch: int = 1
 
     def __post_init__(self) -> None:
-        for option in ("threads", "batch"):
-            if getattr(self, option) < 1:
-                raise SpecError(f"`{option}` (={getattr(self, option)}) must be at least 1")
-        if self.threads > len(cores()):
-            raise SpecError(
-                f"`threads` (={self.threads}) must be at most {len(cores())}: no more cores here"
-            )
+        for name in ("threads", "batch"):
+            if getattr(self, name) < 1:
+                raise SpecError(f"`{name}` (={getattr(self, name)}) must be at least 1")
+        for option in fields(self):
+            value, choices = getattr(self, option.name), option.metadata.get("choices")
+            if choices and value not in choices:
+                raise SpecError(f"`{option.name}` (={value!r}) must be one of {', '.join(choices)}")
 
     runtimes: ClassVar[tuple[str, ...]] = ()  # the packages whose versions a latency depends on
     runs: ClassVar[int] = 10  # timings of a round, of which the quickest counts
 
     def export(self, network: nn.Module, *shapes: tuple[int, int, int]) -> Any:
-        """Return `network` in the form that `load` takes: an ONNX file, with any batch size.
+        """Return `network` in the form that `load` takes: by way of an ONNX file of any batch size.
 
         There is one shape (C, H, W) for each of its inputs.
 
@@ -63,7 +66,16 @@ class Target:
             TargetUnavailable: a package for the export is missing.
             GraphError: an operator that the form lacks.
         """
-        return to_onnx(network, *shapes)
+        return self.from_onnx(to_onnx(network, *shapes))
+
+    def from_onnx(self, graph: bytes) -> Any:
+        """Return an ONNX file in the form that `load` takes: as it is.
+
+        Raises:
+            TargetUnavailable: a package for the conversion is missing.
+            GraphError: this target takes no ONNX files, or not this one.
+        """
+        return graph
 
     def load(self, model: Any, *examples: Tensor) -> AbstractContextManager[Timer]:
         """Make ready to time `model` on its inputs, each (batch, C, H, W) from 0 to 1.
@@ -100,7 +112,17 @@ class CpuTarget(Target):
 
     That thread stays on a core and is timed by its own clock, which stands still while something
     else has the core. It needs a system that counts finely (not Windows).
+
+    Raises:
+        SpecError: more threads than cores.
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.threads > len(cores()):
+            raise SpecError(
+                f"`threads` (={self.threads}) must be at most {len(cores())}: no more cores here"
+            )
 
     @property
     def pins(self) -> bool:
@@ -135,6 +157,11 @@ def torch_threads(count: int) -> Iterator[None]:
 TARGETS: Registry[type[Target]] = Registry("target", "evaluators.targets")
 
 
+def choice(*values: str) -> Any:
+    """Return an option that has one of `values`: the first, unless it is said."""
+    return field(default=values[0], metadata={"choices": values})
+
+
 def parse_target(text: str) -> Target:
     """Return the target that `text` names, with its options after a colon; `str` writes it back.
 
@@ -145,9 +172,13 @@ def parse_target(text: str) -> Target:
     name, _, options = text.partition(":")
     target = TARGETS[name]
     types: dict[str, Any] = {f.name: type(f.default) for f in fields(target)}
+    long = {f.name for f in fields(target) if types[f.name] is str and not f.metadata}
     values: dict[str, Any] = {}
-    for option in filter(None, options.split(",")):
+    while options:
+        option, _, others = options.partition(",")
         key, _, value = option.partition("=")
+        if key in long:  # takes the rest, commas and all
+            value, others = options.partition("=")[2], ""
         if key not in types or key in values:
             fault = "given twice" if key in values else "unknown"
             raise SpecError(f"{text!r}: option {key!r} is {fault}; {name} has: {', '.join(types)}")
@@ -156,6 +187,7 @@ def parse_target(text: str) -> Target:
         except ValueError:
             kind = types[key].__name__
             raise SpecError(f"{text!r}: `{key}` (={value!r}) must be of type {kind}") from None
+        options = others
     try:
         return target(**values)
     except SpecError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ def _targets() -> list[Row]:
         {
             "name": name,
             "what": (inspect.getdoc(target) or "").split("\n")[0],
-            "default": str(target()),
+            "options": ", ".join(f"{option.name}={option.default}" for option in fields(target)),
         }
         for name, target in TARGETS.items()
     ]

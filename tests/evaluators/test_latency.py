@@ -14,7 +14,6 @@ from evaluators.evaluator import EVALUATORS
 from evaluators.latency import Latency
 from evaluators.pairs import Reading
 from evaluators.reference import REFERENCE
-from evaluators.target import TARGETS
 from search_spaces.arch import Arch, Stage, Task
 from search_spaces.block import BLOCKS
 from search_spaces.errors import CandidateError, SpecError, UnknownName
@@ -33,10 +32,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evaluators.reference.ROUNDS", 4)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_every_target_measures_and_leaves_the_process_as_it_was(
-    target: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("target", ["cpu", "cpu-int8", "cpu-torch"])
+def test_a_target_measures_and_leaves_the_process_as_it_was(target: str, tmp_path: Path) -> None:
     usual, threads = cores(), torch.get_num_threads()
     evaluator = Latency(target, seconds=0.2, cache=tmp_path / "latency.sqlite")
     (report,) = evaluator(TINY, TASK)

@@ -9,20 +9,14 @@ import time
 
 import pytest
 import torch
-from torch import nn
 
 from evaluators.cores import cores, pinned
 from evaluators.runtimes import GraphError, TargetUnavailable
-from evaluators.target import TARGETS, Target, parse_target
+from evaluators.target import Target, parse_target
 from evaluators.targets.cpu import Cpu, session
 from evaluators.targets.cpu_torch import CpuTorch
+from evaluators.testing import SHAPE, network
 from search_spaces.errors import SpecError, UnknownName
-
-EXAMPLE = torch.rand(2, 1, 8, 8)
-
-
-def network() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 3))
 
 
 @pytest.mark.parametrize(
@@ -64,19 +58,6 @@ def test_an_unknown_target_gets_the_nearest_name() -> None:
         parse_target("cpu-troch:threads=1")
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_a_prepared_network_runs_and_nothing_else_changes(name: str) -> None:
-    model, threads = network(), torch.get_num_threads()
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    target = TARGETS[name](batch=2)
-    with target.load(target.export(model, (1, 8, 8)), EXAMPLE) as timer:
-        assert timer(2) > 0
-    assert torch.get_num_threads() == threads
-    assert not torch.is_inference_mode_enabled()
-    assert model.training
-    assert all(value.equal(before[key]) for key, value in model.state_dict().items())
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="counts a thread's time in sixty-fourths")
 def test_one_thread_is_timed_by_its_own_clock_and_pinned() -> None:
     assert Cpu().timer(lambda: time.sleep(0.05))(1) < 40
@@ -95,7 +76,7 @@ def test_a_missing_runtime_is_named(monkeypatch: pytest.MonkeyPatch, module: str
     monkeypatch.setitem(sys.modules, module, None)
     with (
         pytest.raises(TargetUnavailable, match=f"pip install {module}$"),
-        Cpu().load(Cpu().export(network(), (1, 8, 8)), EXAMPLE),
+        Cpu().load(Cpu().export(network(), SHAPE), torch.rand(1, *SHAPE)),
     ):
         pass
 
