@@ -7,7 +7,11 @@ from math import inf
 from time import time
 from typing import TYPE_CHECKING, Any
 
+from evaluators.footprint import footprint
+from evaluators.program import program_of
+from evaluators.target import parse_target
 from search_spaces.arch import Arch
+from search_spaces.errors import NasError
 
 from .executors.local import Job, LocalExecutor
 from .finalists import Finish, choose_finalists, finished, keep_metrics, only_predicted, plan
@@ -65,10 +69,21 @@ class Finals:
             if "latency_ms" not in metrics:
                 self._progress.stage(digest, "measuring", {})
                 latency = next(iter(self._setup.latency(archs[digest], self._setup.task))).metrics
-                keep_metrics(self._models, digest, {**metrics, **latency})
+                keep_metrics(
+                    self._models, digest, {**metrics, **latency, **self._footprint(archs[digest])}
+                )
                 if limit is not None and latency["latency_ms"] > limit:
                     found = f"{latency['latency_ms']:.3g} ms, over {limit:.3g} ms"
                     self._progress.note(f"{digest} is left out: measured again, it takes {found}")
+
+    def _footprint(self, arch: Arch) -> dict[str, float]:
+        """Return what an inference takes beside time, as far as that can be told."""
+        target = parse_target(self._setup.config.target)
+        try:
+            return footprint(program_of(arch, self._setup.task, target))
+        except NasError as error:  # it ran a moment ago; what is left out costs no finalist
+            self._progress.note(f"{arch.digest}: memory and energy were not measured: {error}")
+            return {}
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each measured finalist within the latency budget."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluators.device import device
+from evaluators.footprint import footprint
 from evaluators.latency import Latency, metrics_of
 from evaluators.pairs import compare
 from evaluators.program import program_of, program_of_file
@@ -18,7 +19,7 @@ from .show import read_arch, task_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evaluators.pairs import Program
+    from evaluators.program import Prepared
     from evaluators.target import Target
 
 Row = dict[str, Any]
@@ -51,10 +52,10 @@ def measure(
     target = parse_target(latency.target)
     ours = _program(network, image, classes, target)
     about = {"target": latency.target, "device": device(), "runtime": target.runtime}
-    found: Row = {"network": network} | about | _read(ours, latency)
+    found: Row = {"network": network} | about | _read(ours, latency) | footprint(ours)
     if against:
         theirs = _program(against, image, classes, target)
-        found["against"] = {"network": against} | _read(theirs, latency)
+        found["against"] = {"network": against} | _read(theirs, latency) | footprint(theirs)
         found["comparison"] = vars(compare(ours, theirs, target, seconds=seconds))
     return found
 
@@ -67,7 +68,7 @@ def print_measurement(found: Row, console: Console) -> None:
         console.print(
             f"{row['network']}: {row['latency_ms']:.4g} ms "
             f"({row['latency_low_ms']:.4g} to {row['latency_high_ms']:.4g}{wide}), "
-            f"{row['ratio']:.3f} of the reference, {row['runs']:,} runs",
+            f"{row['ratio']:.3f} of the reference, {row['runs']:,} runs{_beside(row)}",
             soft_wrap=True,
         )
     if comparison := found.get("comparison"):
@@ -84,7 +85,21 @@ def print_measurement(found: Row, console: Console) -> None:
         )
 
 
-def _program(network: str, image: str | None, classes: int | None, target: Target) -> Program:
+def _beside(row: Row) -> str:
+    """Return what an inference takes beside time, as far as that is known."""
+    told = [
+        f"; {name} {row[key] / scale:.3g} {unit}"
+        for key, name, scale, unit in (
+            ("file_bytes", "file", 1e6, "MB"),
+            ("memory_bytes", "memory", 1e6, "MB"),
+            ("energy_mj", "energy", 1, "mJ"),
+        )
+        if key in row
+    ]
+    return "".join(told)
+
+
+def _program(network: str, image: str | None, classes: int | None, target: Target) -> Prepared:
     if network.lower().endswith(".onnx"):
         return program_of_file(Path(network), target)
     arch = read_arch(network)
@@ -94,7 +109,7 @@ def _program(network: str, image: str | None, classes: int | None, target: Targe
         raise CandidateError(f"{network}: {target}: {error}") from error
 
 
-def _read(program: Program, latency: Latency) -> Row:
+def _read(program: Prepared, latency: Latency) -> Row:
     reading = latency.read(program)
     figures = metrics_of(reading, latency.reference())
     row = {name: figures[name] for name in ("latency_ms", "latency_low_ms", "latency_high_ms")}

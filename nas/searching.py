@@ -166,7 +166,8 @@ def _report(study: Study, finals: Finals, directory: Path, status: str) -> Resul
 PARETO_COLUMNS = (
     "digest", "arch", "params", "macs", "size_bytes", "latency_ms", "latency_low_ms",
     "latency_high_ms", "latency_flagged", "accuracy", "test_accuracy", "test_accuracy_low",
-    "test_accuracy_high", "test_images", "epochs", "seeds", "unshifted_share", "recommended",
+    "test_accuracy_high", "test_images", "epochs", "seeds", "unshifted_share", "file_bytes",
+    "memory_bytes", "energy_mj", "recommended",
 )  # fmt: skip
 
 
