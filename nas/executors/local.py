@@ -85,25 +85,28 @@ class LocalExecutor(Generic[J]):
         """Work until `next_job` returns None and all that was begun has ended.
 
         Args:
-            next_job: called whenever a worker is free.
+            next_job: called whenever a worker is free; after None it is asked again when another
+                job has ended, for that may leave something to do.
             on_report: says whether the job goes on.
             on_end: told once a job, with a reason if it failed.
 
         Raises:
             Crash: a job raised what is neither a `NasError` nor a lack of memory or disk.
         """
-        exhausted = False
+        waiting = False  # for an end, before `next_job` is asked again
         while True:
-            while not exhausted and len(self._busy) < self._workers:
+            while not waiting and len(self._busy) < self._workers:
                 job = next_job()
-                exhausted = job is None
+                waiting = job is None
                 if job is not None:
                     worker = self._begin(job)
                     self._busy[worker.connection] = worker
             if not self._busy:
                 return
+            busy = len(self._busy)
             for connection in wait(list(self._busy)):
                 self._listen(self._busy[connection], on_report, on_end)  # type: ignore[index]
+            waiting = waiting and len(self._busy) == busy
 
     def _begin(self, job: Job[J]) -> _Worker[J]:
         """Give `job` to an idle worker, or to a new one where that has died meanwhile."""

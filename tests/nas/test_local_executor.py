@@ -71,6 +71,20 @@ def test_a_job_is_stopped_by_a_no():
     assert ends == {0: None}
 
 
+def test_an_end_may_leave_another_job_to_do():
+    ended = []
+    jobs = {0: Job(0, Count(5)), 1: Job(1, Count(1))}
+
+    def next_job():
+        if 0 in jobs:
+            return jobs.pop(0)
+        return jobs.pop(1, None) if ended else None  # it needs what the first one finds
+
+    with LocalExecutor(2) as executor:
+        executor.run(next_job, lambda *_: True, lambda key, _: ended.append(key))
+    assert ended == [0, 1]
+
+
 def test_a_failed_candidate_does_not_stop_the_others():
     _, ends = run([Count(1, "candidate"), Count(2)], workers=1)
     assert ends == {0: "the loss is nan", 1: None}
