@@ -64,6 +64,8 @@ def to_onnx(network: nn.Module, *shapes: tuple[int, int, int]) -> bytes:
             warnings.simplefilter("ignore", DeprecationWarning)
             # Sizes of maps become constants, as they should: only the batch varies.
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+            # A pad by constants is exported as slices that are not folded; runtimes fold them.
+            warnings.filterwarnings("ignore", "Constant folding", UserWarning)
             torch.onnx.export(
                 network,
                 tuple(torch.zeros(1, *shape) for shape in shapes),

@@ -78,3 +78,14 @@ def test_an_operator_that_onnx_lacks_is_named() -> None:
 
     with pytest.raises(GraphError, match=r"no ONNX graph.*i0"):
         to_onnx(Unknown(), TASK.shape)
+
+
+@torch.inference_mode()
+def test_a_pad_by_constants_is_no_warning() -> None:
+    class Padded(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.pad(x, (0, 0, 0, 0, 0, 2))
+
+    graph = to_onnx(Padded(), TASK.shape)
+    images = torch.rand(2, *TASK.shape)
+    torch.testing.assert_close(run(graph, images), Padded()(images))
