@@ -4,6 +4,8 @@
     task.json            schema, digest of the architecture, image shape, class names, mean and std
     weights.safetensors  float32 weights
     model.onnx           the whole network, and further formats: see docs/export.md
+    README.md            the model card, and architecture.svg, its picture
+    provenance.json      data, recipe, versions...; metrics.json: accuracy and latency, if known
     checksums.json       SHA-256 of each file, written last
 
 Files are loaded and compared with the network before they get their names.
@@ -134,10 +136,11 @@ def export(
     images: Images,
     directory: Path,
     formats: Sequence[str] = FORMATS,
+    beside: Mapping[str, bytes] | None = None,
 ) -> list[Exported]:
     """Write a network that was trained on `images` to `directory`, as `save` does."""
     model = Model(arch, task, network, images.classes, images.mean, images.std)
-    return save(model, directory, formats, real_images(task, images))
+    return save(model, directory, formats, real_images(task, images), beside)
 
 
 def save(
@@ -205,6 +208,9 @@ def _write(directory: Path, contents: Mapping[str, bytes]) -> None:
 
 def _publish(draft: Path, directory: Path) -> None:
     """Give the files of `draft` their names in `directory`, the checksums last."""
+    from .folder import renew
+
+    renew(draft)
     if not directory.exists():
         draft.rename(directory)
         return
@@ -215,6 +221,9 @@ def _publish(draft: Path, directory: Path) -> None:
         for name in old.keys() - new.keys():
             (directory / name).unlink(missing_ok=True)
         old = {}
+    if stay := [directory / name for name in old.keys() - new.keys()]:
+        renew(draft, stays=sorted(stay))  # the card tells of all formats that are there
+        new = checksums.read(draft)
     for name in new:
         (draft / name).replace(directory / name)
     write_bytes(directory / checksums.FILE, checksums.text(old | new).encode())

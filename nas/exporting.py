@@ -12,14 +12,16 @@ from rich.table import Table
 from search_spaces.errors import SpecError
 from search_spaces.network import build
 
+from . import provenance
 from .exporter import EXPORTERS, Exported, Model, read, save
-from .finalists import METRICS_FILE
+from .folder import METRICS_FILE
 from .show import read_arch, task_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 Row = dict[str, Any]
+_SEED = 0  # of fresh weights
 
 
 def export_model(
@@ -48,10 +50,12 @@ def export_model(
         raise SpecError(f"`--format` names no format; known: {', '.join(EXPORTERS)}")
     directory = find_model(source)
     if directory is None:
-        model, beside = _fresh(source, image, classes), {}
+        model = _fresh(source, image, classes)
+        beside = {provenance.FILE: provenance.to_json(provenance.of_random(_SEED))}
     else:
-        model, metrics = read(directory), directory / METRICS_FILE
-        beside = {METRICS_FILE: metrics.read_bytes()} if metrics.is_file() else {}
+        model = read(directory)
+        known = (directory / name for name in (METRICS_FILE, provenance.FILE))
+        beside = {path.name: path.read_bytes() for path in known if path.is_file()}
     return [_row(exported) for exported in save(model, out, names, beside=beside)]
 
 
@@ -103,4 +107,4 @@ def _fresh(source: str, image: str | None, classes: int | None) -> Model:
     arch, task = read_arch(source), task_of(source, image, classes)
     names = tuple(map(str, range(task.classes)))
     middle = (0.5,) * task.shape[0]
-    return Model(arch, task, build(arch, task).eval(), names, middle, middle)
+    return Model(arch, task, build(arch, task, _SEED).eval(), names, middle, middle)

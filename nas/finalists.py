@@ -19,9 +19,9 @@ from evaluators.quiet import working
 from evaluators.training import train_until_settled
 from search_spaces.network import build
 
-from .checksums import seal
+from . import provenance
 from .exporter import export
-from .files import write_text
+from .folder import METRICS_FILE, renew
 from .pareto import hypervolume, non_dominated, wilson
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from evaluators.recipe import Recipe
     from search_spaces.arch import Arch, Task
 
-METRICS_FILE = "metrics.json"
 _PATIENCE = 4  # epochs without a better validation accuracy after which it counts as settled
 _SHARE_OF_EPOCHS = 0.75
 
@@ -70,7 +69,10 @@ class Finish:
         test_accuracy = evaluate(network, images.test, images)
         low, high = wilson(test_accuracy, len(images.test))
         directory = self.models / arch.digest
-        export(arch, network, task, images, directory)
+        known = provenance.of_run(self.models.parent)
+        known |= provenance.of_training(self.data, images, self.recipe)
+        beside = {provenance.FILE: provenance.to_json(known)}
+        export(arch, network, task, images, directory, beside=beside)
         metrics = {
             "accuracy": evaluate(network, images.val, images),
             "test_accuracy": test_accuracy,
@@ -87,8 +89,7 @@ class Finish:
 
 def keep_metrics(models: Path, digest: str, metrics: Mapping[str, Any]) -> None:
     """Write a finalist's metrics; it is finished when they are there."""
-    write_text(models / digest / METRICS_FILE, json.dumps(metrics, indent=2))
-    seal(models / digest, [METRICS_FILE])
+    renew(models / digest, {METRICS_FILE: json.dumps(metrics, indent=2).encode()})
 
 
 def finished(models: Path, digest: str) -> Mapping[str, Any] | None:

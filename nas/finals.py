@@ -7,6 +7,7 @@ from math import inf
 from time import time
 from typing import TYPE_CHECKING, Any
 
+from evaluators.device import device
 from evaluators.footprint import footprint
 from evaluators.program import program_of
 from evaluators.target import parse_target
@@ -69,12 +70,17 @@ class Finals:
             if "latency_ms" not in metrics:
                 self._progress.stage(digest, "measuring", {})
                 latency = next(iter(self._setup.latency(archs[digest], self._setup.task))).metrics
-                keep_metrics(
-                    self._models, digest, {**metrics, **latency, **self._footprint(archs[digest])}
-                )
+                found = {**metrics, **latency, **self._footprint(archs[digest]), **self._where()}
+                keep_metrics(self._models, digest, found)
                 if limit is not None and latency["latency_ms"] > limit:
-                    found = f"{latency['latency_ms']:.3g} ms, over {limit:.3g} ms"
-                    self._progress.note(f"{digest} is left out: measured again, it takes {found}")
+                    takes = f"{latency['latency_ms']:.3g} ms, over {limit:.3g} ms"
+                    self._progress.note(f"{digest} is left out: measured again, it takes {takes}")
+
+    def _where(self) -> dict[str, Any]:
+        """Return on what a latency was measured."""
+        target = parse_target(self._setup.config.target)
+        about = {"threads": target.threads, "batch": target.batch, "runtime": target.runtime}
+        return {"target": str(target), "device": device()} | about
 
     def _footprint(self, arch: Arch) -> dict[str, float]:
         """Return what an inference takes beside time, as far as that can be told."""

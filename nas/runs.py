@@ -30,7 +30,7 @@ except ImportError:  # Windows
 SCHEMA = 1
 LOCK_FILE = "run.lock"  # stays; it is the lock on it that counts, and who holds it is written in it
 SPACE_FILE = "space.json"  # the space as a search found it, whatever becomes of its file
-_PACKAGES = ("torch", "optuna", "onnxruntime", "numpy", "pandas")
+_PACKAGES = ("nas-compact", "torch", "optuna", "onnxruntime", "numpy", "pandas")
 
 
 class RunError(NasError, OSError):
@@ -142,10 +142,12 @@ def _free(path: Path) -> Path:
 
 
 def _header(options: dict[str, Any]) -> dict[str, Any]:
+    return {"schema": SCHEMA, "status": "running", "config": options, "seconds": {}} | conditions()
+
+
+def conditions() -> dict[str, Any]:
+    """Return when, with which versions, and on which machine this process works."""
     return {
-        "schema": SCHEMA,
-        "status": "running",
-        "config": options,
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
         "machine": {
@@ -157,7 +159,6 @@ def _header(options: dict[str, Any]) -> dict[str, Any]:
             "os": platform.platform(),
         },
         "git_commit": _git_commit(),
-        "seconds": {},
     }
 
 

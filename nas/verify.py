@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import checksums
 from .exporter import CORE, EXPORTERS, ExportError, read
+from .folder import OURS
 from .runs import RunError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def faults(directory: Path) -> list[str]:
     except checksums.DamagedError as error:
         return [str(error)]
     found = list(checksums.differences(directory, known))
-    written = {*CORE, *(EXPORTERS[name].file for name in EXPORTERS)}
+    written = {*CORE, *OURS, *(EXPORTERS[name].file for name in EXPORTERS)}
     found += [
         f"{directory / name}: is not in {checksums.FILE}"
         for name in sorted(written - known.keys())

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.export
 TASK = Task(3, (1, 28, 28))
 ARCH = Arch(Stem(8), (Stage(16, 2, (BLOCKS["mbconv"](),)),), Head())
 FILES = ["weights.safetensors", "model.onnx"]
-BESIDE = ["arch.json", "checksums.json", "task.json"]
+BESIDE = ["README.md", "arch.json", "architecture.svg", "checksums.json", "task.json"]
 
 
 @pytest.fixture
