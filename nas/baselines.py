@@ -21,6 +21,7 @@ from .executors.local import Job, LocalExecutor, refuse_unguarded_script
 from .finalists import Finish, finished
 from .progress import SILENT, Progress
 from .runs import create_run, locked, update_run, write_table
+from .sealing import seal_run
 from .setup import Setup
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def baselines(
         table = _table(rows.values())
         write_table(directory / "baselines.csv", table)
         update_run(directory, status=status)
+        seal_run(directory)
     return Comparison(directory, table, status)
 
 

@@ -7,8 +7,9 @@ import json
 from typing import TYPE_CHECKING
 
 from search_spaces.errors import NasError
+from search_spaces.strict_json import parse_json
 
-from .files import write_bytes, write_text
+from .files import read_text, refuse_special, write_bytes, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -47,19 +48,26 @@ def read(directory: Path) -> dict[str, str]:
     """Return the SHA-256 of each file by its name.
 
     Raises:
-        DamagedError: the list is missing or not one that `seal` writes.
+        DamagedError: the list is missing or not one that `seal` writes, to the byte.
     """
     path = directory / FILE
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        content = read_text(path)
+        known = parse_json(content)
     except OSError as error:
         raise DamagedError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         raise DamagedError(f"{path} is damaged: {error}") from None
     plain = isinstance(known, dict) and all(isinstance(value, str) for value in known.values())
-    if not plain or any("/" in name or "\\" in name or name == ".." for name in known):
+    if not plain or not all(map(_inside, known)) or content != text(known):
         raise DamagedError(f"{path} is damaged: it must hold a SHA-256 by file name")
     return dict(known)
+
+
+def _inside(name: str) -> bool:
+    """Whether a name, with slashes, leads to something visible within the folder."""
+    parts = name.split("/")
+    return "\\" not in name and ":" not in name and not any(p[:1] in ("", ".") for p in parts)
 
 
 def differences(directory: Path, known: dict[str, str]) -> Iterator[str]:
@@ -77,6 +85,7 @@ def differences(directory: Path, known: dict[str, str]) -> Iterator[str]:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
+    refuse_special(path)
     state = hashlib.sha256()
     with path.open("rb") as file:
         while part := file.read(_PART):

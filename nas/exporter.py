@@ -20,7 +20,7 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from evaluators.onnx_graph import Normalised
 from search_spaces.arch import Arch, Task
@@ -31,7 +31,7 @@ from search_spaces.registry import Registry
 from . import checksums
 from .agreement import Agreement, agreement, real_images
 from .checksums import seal
-from .files import write_bytes
+from .files import read_json, read_text, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -253,22 +253,46 @@ def read(directory: Path) -> Model:
     if (directory / checksums.FILE).exists():
         _check(directory, CORE)
     try:
-        arch = Arch.from_json((directory / "arch.json").read_text("utf-8"))
-        about = json.loads((directory / "task.json").read_text("utf-8"))
+        arch = Arch.from_json(read_text(directory / "arch.json"))
+        about = read_json(directory / "task.json")
         if about["schema"] != SCHEMA or about["digest"] != arch.digest:
             raise ExportError(f"{directory}: task.json belongs to another architecture or version")
-        classes, mean, std = (tuple(about[key]) for key in ("classes", "mean", "std"))
-        channels, height, width = about["shape"]
-        task = Task(len(classes), (channels, height, width))
+        classes, mean, std, shape = _task(about)
+        task = Task(len(classes), shape)
+        needed, there = arch.cost(task).size_bytes, (directory / Safetensors.file).stat().st_size
+        if needed > there:  # before memory is taken for a network that the file cannot fill
+            raise ExportError(
+                f"{directory / Safetensors.file} is missing, damaged or of another architecture: "
+                f"{there:,} bytes, but arch.json needs {needed:,}"
+            )
         model = Model(arch, task, build(arch, task).eval(), classes, mean, std)
     except OSError as error:
         raise ExportError(f"cannot read {error.filename}: {error.strerror}") from error
     except SpecError as error:
         raise ExportError(f"{directory}: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise ExportError(f"{directory / 'task.json'} is damaged: {error!r}") from error
     Safetensors().decode(directory / Safetensors.file, model)
     return model
+
+
+_Task = tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...], tuple[int, int, int]]
+
+
+def _task(about: Mapping[str, Any]) -> _Task:
+    """Return classes, mean, std and shape of a task.json.
+
+    Raises:
+        ValueError: something else stands there.
+    """
+    for key, kinds in (("classes", {str}), ("mean", {int, float}), ("std", {int, float})):
+        if not isinstance(about[key], list) or not {type(value) for value in about[key]} <= kinds:
+            raise ValueError(f"`{key}` must be a list of {'names' if str in kinds else 'numbers'}")
+    shape = about["shape"]
+    if not isinstance(shape, list) or [type(side) for side in shape] != [int] * 3:
+        raise ValueError(f"`shape` must be three whole numbers, not {shape!r}")
+    classes, mean, std = (tuple(about[key]) for key in ("classes", "mean", "std"))
+    return classes, mean, std, (shape[0], shape[1], shape[2])
 
 
 def _check(directory: Path, names: Iterable[str]) -> None:

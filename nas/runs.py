@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from search_spaces.errors import NasError
 
 from .config import ConfigError, SearchConfig
-from .files import write_text
+from .files import read_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -102,7 +102,7 @@ def read_run(path: Path) -> dict[str, Any]:
         RunError: this is no run folder.
     """
     try:
-        data = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        data = read_json(path / "run.json")
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is not a run folder: run.json: {error}") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:

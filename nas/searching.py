@@ -30,6 +30,7 @@ from .runs import (
     update_run,
     write_table,
 )
+from .sealing import seal_run, unseal_run
 from .setup import GOALS, OBJECTIVES, Setup
 from .study import Study
 
@@ -118,6 +119,7 @@ def _load_same_plugin(config: SearchConfig, directory: Path) -> None:
 
 def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
     """Do what is left to do; an interrupt, like a bug, leaves a report of what has been found."""
+    unseal_run(directory)
     config, task, space = setup.config, setup.task, setup.space
     study = Study(
         space,
@@ -159,6 +161,7 @@ def _report(study: Study, finals: Finals, directory: Path, status: str) -> Resul
     write_table(directory / "pareto.csv", pareto)
     update_run(directory, status=status)
     write_report(directory)
+    seal_run(directory)
     marked = pareto.loc[pareto["recommended"], "digest"]
     return Result(directory, trials, pareto, next(iter(marked), None), status)
 

@@ -8,6 +8,7 @@ from . import checksums
 from .exporter import CORE, EXPORTERS, ExportError, read
 from .folder import OURS
 from .runs import RunError
+from .sealing import run_faults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,14 +22,17 @@ def verify(directory: Path) -> tuple[list[Path], list[str]]:
     Raises:
         RunError: it is neither a model's folder nor a run folder.
     """
-    if (directory / "run.json").is_file():
+    if (directory / "run.json").is_file() or (directory / "models").is_dir():
         visible = (path for path in (directory / "models").glob("*") if path.is_dir())
         models = sorted(path for path in visible if not path.name.startswith("."))
     elif any((directory / mark).is_file() for mark in _MARKS):
         models = [directory]
     else:
         raise RunError(f"{directory} is neither the folder of a model nor of a run")
-    return models, [fault for model in models for fault in faults(model)]
+    found = run_faults(directory) if models != [directory] else []
+    told = set(found)  # the run's list and a model's own list may both tell of a file
+    found += [fault for model in models for fault in faults(model) if fault not in told]
+    return models, found
 
 
 def faults(directory: Path) -> list[str]:

@@ -15,6 +15,7 @@ from .cost import Cost
 from .errors import SpecError
 from .heads import Head, Tail
 from .stems import Stem  # noqa: TC001  # the codec reads the hints of `Arch`
+from .strict_json import parse_json
 from .text import blocks_to_text, call_to_text, text_to_plain
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class Arch:
             SpecError: no JSON, another schema, or no architecture; the message has the path.
         """
         try:
-            plain = json.loads(text)
+            plain = parse_json(text)
         except ValueError as error:
             raise SpecError(f"$: not JSON: {error}") from None
         if not isinstance(plain, dict) or plain.pop("schema", None) != SCHEMA:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ..exporter import EXPORTERS, SCHEMA, ExportError, Model, load
+from ..files import refuse_special
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +55,7 @@ with torch.inference_mode():
             ExportError: missing, damaged, or the weights of another architecture.
         """
         try:
+            refuse_special(path)
             with safe_open(path, framework="pt") as file:
                 about = file.metadata() or {}
                 read = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -61,13 +63,13 @@ with torch.inference_mode():
             raise ExportError(f"{path} is missing, damaged or no weights: {error}") from error
         if about.get("schema") != str(SCHEMA):
             raise ExportError(f"{path} was not exported from here: its metadata is {about}")
-        shapes = {name: tuple(tensor.shape) for name, tensor in read.items()}
-        wanted = {name: tuple(tensor.shape) for name, tensor in _state(model).items()}
+        shapes = {name: (*tensor.shape, tensor.dtype) for name, tensor in read.items()}
+        wanted = {name: (*tensor.shape, tensor.dtype) for name, tensor in _state(model).items()}
         odd = sorted(dict(shapes.items() ^ wanted.items()))
         if odd or about.get("digest") != model.arch.digest:
             raise ExportError(
                 f"{path} holds the weights of architecture {about.get('digest')}, not "
-                f"{model.arch.digest}; missing, unknown or of another shape: {odd[:3]}"
+                f"{model.arch.digest}; missing, unknown or of another shape or type: {odd[:3]}"
             )
         model.network.load_state_dict(read)
 

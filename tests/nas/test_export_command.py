@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import nas
-from nas.checksums import FILE, read, seal
+from nas.checksums import FILE, read, seal, text
 from nas.cli import main
 from nas.exporter import ExportError, Model, save
 from nas.finalists import keep_metrics
@@ -134,7 +134,7 @@ def other_arch(directory: Path) -> None:
 def leave_out(directory: Path) -> None:
     known = read(directory)
     del known["model.onnx"]
-    (directory / FILE).write_text(json.dumps(known))
+    (directory / FILE).write_text(text(known))
 
 
 @pytest.mark.parametrize(
