@@ -263,22 +263,63 @@ def verify(
     print(f"{len(models)} model{'' if len(models) == 1 else 's'} as written")
 
 
+@app.command()
+def push(
+    source: Annotated[
+        str, typer.Argument(metavar="DIR|RUN[:DIGEST]", help="A model's folder, or a run.")
+    ],
+    hub: Annotated[str, typer.Argument(metavar="HUB", help="A folder, or an fsspec URL.")],
+    name: Annotated[
+        str | None, typer.Option(help="In the hub; default: the architecture's digest.")
+    ] = None,
+) -> None:
+    """Copy a model into a hub, as a version that is never overwritten."""
+    from .hub import Hub
+
+    pushed, new = Hub(hub).push(source, name)
+    print(f"pushed {pushed}" if new else f"{pushed} is there already")
+
+
+@app.command()
+def pull(
+    model: Annotated[
+        str, typer.Argument(metavar="HUB/NAME[@VERSION]", help="Default: the newest version.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Default: NAME in this folder.")
+    ] = None,
+) -> None:
+    """Copy a model from a hub, verified before it gets its name."""
+    from .hub import split_model
+
+    hub, wanted = split_model(model)
+    print(hub.pull(wanted, out or Path(wanted.partition("@")[0])))
+
+
 @app.command("list")
 def list_(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="blocks|spaces|networks|targets|samplers|formats|data", help="What to list."
+            metavar="blocks|spaces|networks|targets|samplers|formats|data|models",
+            help="What to list.",
         ),
     ],
+    hub: Annotated[str | None, typer.Argument(metavar="[HUB]", help="Whose models.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """List what can be named: blocks, spaces, networks, targets, samplers, formats or data."""
-    from .lists import LISTS, print_list
+    """List what can be named: blocks, spaces, networks, targets, formats..., or a hub's models."""
+    from .lists import LISTS, list_models, print_list
 
-    if what not in LISTS:
-        raise typer.BadParameter(f"{what!r} is none of: {', '.join(LISTS)}")
-    rows = LISTS[what]()
+    if what not in (*LISTS, "models"):
+        raise typer.BadParameter(f"{what!r} is none of: {', '.join((*LISTS, 'models'))}")
+    if (hub is None) == (what == "models"):
+        raise typer.BadParameter(
+            "only `nas list models` takes a hub"
+            if hub
+            else "name the hub, too: nas list models HUB"
+        )
+    rows = LISTS[what]() if hub is None else list_models(hub)
     if as_json:
         print(json.dumps(rows, indent=2))
     else:

@@ -110,6 +110,13 @@ def _data() -> list[Row]:
     ]
 
 
+def list_models(hub: str) -> list[Row]:
+    """Return a row for each version of each model of a hub."""
+    from .hub import Hub
+
+    return Hub(hub).rows()
+
+
 LISTS: dict[str, Callable[[], list[Row]]] = {
     "blocks": _blocks,
     "spaces": _spaces,
@@ -124,7 +131,7 @@ LISTS: dict[str, Callable[[], list[Row]]] = {
 def print_list(rows: list[Row], console: Console) -> None:
     """Print rows with the same keys as a table."""
     table = Table(box=box.SIMPLE_HEAD)
-    for column in rows[0]:
+    for column in rows[0] if rows else ():
         table.add_column(column, overflow="fold", no_wrap=column == "name")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
