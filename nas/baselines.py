@@ -158,7 +158,7 @@ def _train(
         rows[name] |= {**metrics, "reason": reason, **_latency(archs[name], setup)}
         progress.ended(name, "failed" if reason else "complete", metrics, reason or "")
 
-    with LocalExecutor[str](setup.workers) as executor:
+    with LocalExecutor(setup.workers) as executor:
         executor.run(lambda: next(jobs, None), goes_on, ended)
 
 

@@ -56,6 +56,11 @@ def search(
     finalists: options.Finalists = _DEFAULT.finalists,
     final_epochs: options.FinalEpochs = None,
     workers: options.Workers = None,
+    ray: options.OnRay = False,
+    ray_address: options.RayAddress = None,
+    cpus_per_trial: options.CpusPerTrial = _DEFAULT.cpus_per_trial,
+    gpus_per_trial: options.GpusPerTrial = _DEFAULT.gpus_per_trial,
+    concurrency: options.Concurrency = None,
     seed: options.Seed = _DEFAULT.seed,
     out: options.Out = None,
     as_json: options.Json = False,
@@ -114,12 +119,21 @@ def baselines(
 @app.command()
 def resume(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    ray: Annotated[
+        bool | None,
+        typer.Option("--ray/--no-ray", help="Go on with a Ray of this machine, or without Ray."),
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Go on on this Ray cluster.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Go on with an interrupted or killed search."""
     from .searching import resume as run
 
-    _show_result(lambda progress: run(directory, progress), as_json)
+    _show_result(
+        lambda progress: run(directory, progress, ray=ray, ray_address=ray_address), as_json
+    )
 
 
 @app.command()

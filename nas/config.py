@@ -13,6 +13,11 @@ class ConfigError(NasError, ValueError):
     """An option that breaks a rule."""
 
 
+_COUNTS = (
+    "trials", "epochs", "finalists", "final_epochs", "workers", "concurrency", "image_size",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class SearchConfig:
     """The options of one search.
@@ -42,6 +47,11 @@ class SearchConfig:
         final_epochs: most epochs of a finalist, fewer when the time is short; None is four times
             as many as `epochs`.
         workers: processes that train at the same time, one thread each; None is one a core.
+        ray: whether to train on Ray instead: one of this machine, if there is no `ray_address`.
+        ray_address: cluster to train on, "auto" or HOST:PORT.
+        cpus_per_trial: cores of a training on Ray.
+        gpus_per_trial: GPUs of a training on Ray; several share one for a fraction.
+        concurrency: trainings at the same time on Ray; None is as many as there is room for.
         seed: what all randomness derives from.
     """
 
@@ -66,10 +76,15 @@ class SearchConfig:
     finalists: int = 4
     final_epochs: int | None = None
     workers: int | None = None
+    ray: bool = False
+    ray_address: str | None = None
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float = 0.0
+    concurrency: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("trials", "epochs", "finalists", "final_epochs", "workers", "image_size"):
+        for name in _COUNTS:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"`{name}` (={value}) must be at least 1")
@@ -83,10 +98,27 @@ class SearchConfig:
             raise ConfigError(
                 f"`latency_tolerance` (={self.latency_tolerance}) must be between 0 and 1: 0.03"
             )
+        if self.cpus_per_trial <= 0 or self.gpus_per_trial < 0:
+            raise ConfigError(
+                f"`cpus_per_trial` (={self.cpus_per_trial:g}) must be positive and "
+                f"`gpus_per_trial` (={self.gpus_per_trial:g}) not negative"
+            )
+        if (self.ray_address or "").startswith("ray://"):
+            raise ConfigError(
+                f"`ray_address` (={self.ray_address!r}) must be 'auto' or HOST:PORT: a search runs "
+                "on a node of its cluster; submit it with `ray job submit`"
+            )
+        if self.on_ray and self.workers is not None:
+            raise ConfigError("`workers` is for this machine alone; with Ray it is `concurrency`")
         if self.warm_start not in (None, "baselines"):
             raise ConfigError(f"`warm_start` (={self.warm_start!r}) must be 'baselines'")
         if self.trials is None and self.timeout is None:
             raise ConfigError("`trials` or `timeout` must be given, or the search has no end")
+
+    @property
+    def on_ray(self) -> bool:
+        """Whether training happens on Ray."""
+        return self.ray or self.ray_address is not None
 
     def located(self) -> SearchConfig:
         """Return the options with files and folders as absolute paths, for another directory."""

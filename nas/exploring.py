@@ -9,11 +9,10 @@ from evaluators.accuracy import Accuracy
 from search_spaces.errors import CandidateError
 
 from .baselines import one_family_each
-from .executors.local import Job, LocalExecutor
+from .executors.local import Job
 from .halving import Halving
 from .runs import write_table
 from .setup import GOALS, OBJECTIVES
-from .study import Candidate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .progress import Progress
     from .setup import Setup
-    from .study import Outcome, Study
+    from .study import Candidate, Outcome, Study
 
 SHARE = 0.5  # of the time; the rest trains the finalists
 
@@ -49,8 +48,8 @@ class Exploration:
         if self._config.warm_start and not self._study.asked:
             for arch in one_family_each(self._setup.space, self._setup.inside.allows):
                 self._study.enqueue(arch)
-        with self._clock.phase("search"), LocalExecutor[Candidate](self._setup.workers) as executor:
-            executor.run(self._next_job, self._goes_on, self._trained)
+        with self._clock.phase("search"):
+            self._setup.executor.run(self._next_job, self._goes_on, self._trained)
 
     def _next_job(self) -> Job[Candidate] | None:
         """Return the next candidate that is worth training."""

@@ -11,10 +11,9 @@ from evaluators.device import device
 from evaluators.footprint import footprint
 from evaluators.program import program_of
 from evaluators.target import parse_target
-from search_spaces.arch import Arch
 from search_spaces.errors import NasError
 
-from .executors.local import Job, LocalExecutor
+from .executors.local import Job
 from .finalists import Finish, choose_finalists, finished, keep_metrics, only_predicted, plan
 from .runs import read_run, update_run
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from evaluators.evaluator import Report
+    from search_spaces.arch import Arch
 
     from .clock import Clock
     from .progress import Progress
@@ -60,8 +60,10 @@ class Finals:
         deadline = inf if left is None else time() + left
         finish = Finish(self._setup.data, self._setup.recipe(epochs), self._models, deadline)
         jobs = iter([Job(arch, partial(finish, arch, self._setup.task)) for arch in waiting])
-        with self._clock.phase("finalists"), LocalExecutor[Arch](self._setup.workers) as executor:
-            executor.run(lambda: next(jobs, None), partial(self._epoch, epochs), self._ended)
+        with self._clock.phase("finalists"):
+            self._setup.executor.run(
+                lambda: next(jobs, None), partial(self._epoch, epochs), self._ended
+            )
 
     def _measure(self) -> None:
         """Measure the finished finalists' latency, once: a resumed run keeps its figures."""
@@ -119,7 +121,8 @@ class Finals:
             times = [self._setup.train_images / speed for speed in speeds]
             left = self._clock.left()
             seconds = None if left is None else left * _PLANNED
-            count, epochs = plan(times, self._setup.final_epochs, self._setup.workers, seconds)
+            workers = self._setup.executor.workers
+            count, epochs = plan(times, self._setup.final_epochs, workers, seconds)
             planned = {"digests": digests[:count], "epochs": epochs}
             update_run(self._directory, finalists=planned)
         return planned["digests"], planned["epochs"]

@@ -89,6 +89,18 @@ FinalEpochs = Annotated[
     _option("Search", "Most epochs of the final training; default: four times --epochs."),
 ]
 Workers = Annotated[int | None, _option("Search", "Trainings side by side; default: one a core.")]
+OnRay = Annotated[
+    bool,
+    typer.Option("--ray/--no-ray", help="Train on a Ray of this machine.", rich_help_panel="Ray"),
+]
+RayAddress = Annotated[
+    str | None, _option("Ray", "Train on a Ray cluster: auto or HOST:PORT.", "ADDRESS")
+]
+CpusPerTrial = Annotated[float, _option("Ray", "Cores of a training.")]
+GpusPerTrial = Annotated[float, _option("Ray", "GPUs of a training; fractions share one.")]
+Concurrency = Annotated[
+    int | None, _option("Ray", "Trainings side by side; default: as many as there is room for.")
+]
 Seed = Annotated[int, _option("Search", "What all randomness derives from.")]
 Input = Annotated[
     str | None,

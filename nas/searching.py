@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,30 +77,52 @@ def search(config: SearchConfig, out: Path | None = None, progress: Progress = S
         plugin.load()
     setup = Setup(config)  # finds what is wrong before a folder is made
     setup.check_budget()
-    directory = create_run(config.located(), out)
-    with locked(directory):
-        if plugin:
-            update_run(directory, plugin={"path": str(plugin.path), "sha256": plugin.digest})
-        write_text(directory / SPACE_FILE, json.dumps(space_to_plain(setup.space), indent=2))
-        return _run(setup, directory, progress)
+    with setup.executor:  # finds a cluster before a folder is made
+        directory = create_run(config.located(), out)
+        with locked(directory):
+            if plugin:
+                update_run(directory, plugin={"path": str(plugin.path), "sha256": plugin.digest})
+            write_text(directory / SPACE_FILE, json.dumps(space_to_plain(setup.space), indent=2))
+            return _run(setup, directory, progress)
 
 
-def resume(directory: Path, progress: Progress = SILENT) -> Result:
+def resume(
+    directory: Path,
+    progress: Progress = SILENT,
+    *,
+    ray: bool | None = None,
+    ray_address: str | None = None,
+) -> Result:
     """Go on with an interrupted or killed run; one that is complete is only reported again.
+
+    Args:
+        directory: the run folder.
+        progress: told what happens.
+        ray: go on on a Ray of this machine, or without Ray; by default where it was.
+        ray_address: go on on another cluster.
 
     Raises:
         NasError: not a run folder, one that another process works in, or its data are gone.
     """
     refuse_unguarded_script()
     config = read_config(directory)
+    moved = ray is not None or ray_address is not None
+    if moved:
+        on_ray = ray is not False or ray_address is not None
+        config = replace(config, ray=on_ray, ray_address=ray_address, workers=None)
+    if read_run(directory)["status"] == "complete":  # nothing is left to train
+        config = replace(config, ray=False, ray_address=None)
     if not (directory / SPACE_FILE).is_file():
         raise RunError(f"{directory}/{SPACE_FILE} is missing: only a search can be resumed")
     _load_same_plugin(config, directory)
     space = read_space(directory / SPACE_FILE)
     if not (directory / STUDY_FILE).is_file():
         raise RunError(f"{directory}/{STUDY_FILE} is missing: the run's candidates are lost")
-    with locked(directory):
-        return _run(Setup(config, space), directory, progress)
+    setup = Setup(config, space)
+    with locked(directory), setup.executor:
+        if moved:
+            update_run(directory, config=config.to_plain())
+        return _run(setup, directory, progress)
 
 
 def _load_same_plugin(config: SearchConfig, directory: Path) -> None:

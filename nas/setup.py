@@ -18,6 +18,8 @@ from search_spaces.budget import NO_LIMIT, Budget
 from search_spaces.spaces import find_space, space_for
 
 from .config import ConfigError
+from .executors.local import LocalExecutor
+from .executors.ray import RayExecutor
 from .samplers import SAMPLERS
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from search_spaces.subspace import Subspace
 
     from .config import SearchConfig
+    from .executors.local import Executor
 
 SHOWN = 40_000  # training images, repeats counted, after which candidates can be told apart
 OBJECTIVES = (Accuracy.metrics[0], Latency.metrics[0])
@@ -49,7 +52,8 @@ class Setup:
         final_epochs: of a finalist, at most.
         latency: the evaluator that measures the latency, in a process of its own.
         screening: the one that candidates meet, which may predict it, in the same process.
-        workers: processes that train side by side.
+        workers: processes that train side by side on this machine.
+        executor: where candidates and finalists are trained.
 
     Raises:
         NasError: an unknown name or unusable data.
@@ -67,6 +71,7 @@ class Setup:
             raise ConfigError(
                 f"`workers` (={self.workers}) must be at most the number of cores (={len(cores())})"
             )
+        self.executor = self._executor()
         if space is None and config.space:
             space = find_space(config.space)
         self.data = DataSpec(
@@ -79,6 +84,17 @@ class Setup:
         self.task = Task(len(images.classes), images.shape)
         self.space: Space = space or space_for(images.shape)
         self.budget = Budget(config.budget_params, config.budget_macs, config.budget_size)
+
+    def _executor(self) -> Executor:
+        config = self.config
+        if not config.on_ray:
+            return LocalExecutor(self.workers)
+        return RayExecutor(
+            config.ray_address,
+            cpus=config.cpus_per_trial,
+            gpus=config.gpus_per_trial,
+            concurrency=config.concurrency,
+        )
 
     def recipe(self, epochs: int) -> Recipe:
         """Return how networks are trained for `epochs` epochs."""

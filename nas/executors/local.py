@@ -10,7 +10,7 @@ import traceback
 from dataclasses import dataclass
 from multiprocessing import current_process
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from evaluators.child import GUARD, WorkerError, exit_text, spawn
 from evaluators.evaluator import Report
@@ -41,6 +41,31 @@ class Job(Generic[J]):
     work: Work
 
 
+class Executor(Protocol):
+    """Runs jobs side by side: processes of this machine, or a cluster.
+
+    Used as a context manager: leaving it ends what it has started.
+    """
+
+    @property
+    def workers(self) -> int:
+        """How many jobs are under way at the same time."""
+
+    def __enter__(self) -> Executor:
+        """Make ready; what is ready already stays as it is."""
+
+    def __exit__(self, *error: object) -> None:
+        """End what was started."""
+
+    def run(
+        self,
+        next_job: Callable[[], Job[J] | None],
+        on_report: Callable[[J, Report], bool],
+        on_end: Callable[[J, str | None], None],
+    ) -> None:
+        """See `LocalExecutor.run`."""
+
+
 class Crash(RuntimeError):
     """A bug in our code met in a worker; it ends the search, with the worker's traceback."""
 
@@ -55,7 +80,7 @@ def refuse_unguarded_script() -> None:
         raise WorkerError(GUARD)
 
 
-class LocalExecutor(Generic[J]):
+class LocalExecutor:
     """Runs jobs to their end, or until a report is answered with no.
 
     Args:
@@ -65,16 +90,17 @@ class LocalExecutor(Generic[J]):
     """
 
     def __init__(self, workers: int) -> None:
-        self._workers = workers
-        self._idle: list[_Worker[J]] = []
-        self._busy: dict[Connection, _Worker[J]] = {}
+        self.workers = workers
+        self._idle: list[_Worker[Any]] = []
+        self._busy: dict[Connection, _Worker[Any]] = {}
 
-    def __enter__(self) -> LocalExecutor[J]:
+    def __enter__(self) -> LocalExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
         for worker in [*self._idle, *self._busy.values()]:
             worker.end()
+        self._idle, self._busy = [], {}
 
     def run(
         self,
@@ -93,9 +119,21 @@ class LocalExecutor(Generic[J]):
         Raises:
             Crash: a job raised what is neither a `NasError` nor a lack of memory or disk.
         """
+        try:
+            self._work(next_job, on_report, on_end)
+        except BaseException:  # what is under way is of no use to anybody
+            self.__exit__()
+            raise
+
+    def _work(
+        self,
+        next_job: Callable[[], Job[J] | None],
+        on_report: Callable[[J, Report], bool],
+        on_end: Callable[[J, str | None], None],
+    ) -> None:
         waiting = False  # for an end, before `next_job` is asked again
         while True:
-            while not waiting and len(self._busy) < self._workers:
+            while not waiting and len(self._busy) < self.workers:
                 job = next_job()
                 waiting = job is None
                 if job is not None:

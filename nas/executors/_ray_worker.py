@@ -1,0 +1,65 @@
+"""The far end: a trial of Ray Tune that runs one job after the other in the same process."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from ray.tune import Trainable
+
+from search_spaces.errors import NasError
+
+from ._message import work_from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from evaluators.evaluator import Report
+    from search_spaces.plugins import Plugin
+
+JOB, REPORT, FAILURE, BUG = "job", "report", "failure", "bug"
+
+
+class Worker(Trainable):
+    """Asks a job for one report a step; Tune keeps the process for the next job."""
+
+    _job: str
+    _reports: Iterator[Report] | None = None
+
+    def setup(  # type: ignore[override]  # `tune.with_parameters` adds the others
+        self, config: dict[str, Any], plugins: tuple[Plugin, ...], threads: int
+    ) -> None:
+        """Make the process ready and take the first job."""
+        import torch
+
+        torch.set_num_threads(threads)
+        for plugin in plugins:  # jobs are made of what they define
+            plugin.load()
+        self._take(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take another job."""
+        self._take(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Return the next report, or how the job ended."""
+        try:
+            if self._reports is None:
+                self._reports = iter(work_from_json(self._job)())
+            report = next(self._reports, None)
+        except (NasError, OSError, MemoryError) as error:
+            return {"done": True, FAILURE: str(error) or type(error).__name__}
+        except Exception:
+            return {"done": True, BUG: traceback.format_exc()}
+        if report is None:
+            return {"done": True}
+        return {REPORT: json.dumps([report.step, dict(report.metrics)])}
+
+    def cleanup(self) -> None:
+        """Let go of the job."""
+        self._reports = None
+
+    def _take(self, config: dict[str, Any]) -> None:
+        self._job, self._reports = config[JOB], None

@@ -1,0 +1,197 @@
+"""Jobs on a Ray cluster: Ray Tune starts, watches and restarts them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import tempfile
+from typing import TYPE_CHECKING, TypeVar
+
+from search_spaces.errors import NasError
+from search_spaces.plugins import loaded_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ray.tune.experiment import Trial
+
+    from evaluators.evaluator import Report
+
+    from .local import Job
+
+J = TypeVar("J")
+RETRIES = 3  # of a job whose worker or node is lost
+# Tune writes three logs a trial, a state of its own and a table on the terminal: the run folder
+# has what we need of it. Set before Ray is imported.
+_QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "1",
+    "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "inf",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+class RayError(NasError, ConnectionError):
+    """A cluster that cannot be reached, or has no room for a single job."""
+
+
+class RayExecutor:
+    """Runs jobs on a Ray cluster to their end, or until a report is answered with no.
+
+    Use it as a context manager: leaving it disconnects, and ends a Ray of our own. Where the caller
+    is connected already, it stays so.
+
+    Args:
+        address: "auto" or HOST:PORT of a cluster; None starts a Ray on this machine.
+        cpus: of a job.
+        gpus: of a job; several share one for a fraction.
+        concurrency: jobs under way at the same time; None is as many as there is room for.
+
+    Attributes:
+        workers: jobs under way at the same time.
+    """
+
+    def __init__(
+        self,
+        address: str | None,
+        *,
+        cpus: float = 1,
+        gpus: float = 0,
+        concurrency: int | None = None,
+    ) -> None:
+        self._address = address
+        self._cpus, self._gpus = cpus, gpus
+        self._concurrency = concurrency
+        self._ours = False
+        self.workers = concurrency or 1
+
+    def __enter__(self) -> RayExecutor:
+        os.environ.update(_QUIET)
+        import ray
+
+        if not ray.is_initialized():
+            self._connect()
+        try:
+            self.workers = self._concurrency or self._room()
+        except RayError:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import ray
+
+        if self._ours:
+            ray.shutdown()
+            self._ours = False
+
+    def _connect(self) -> None:
+        import ray
+
+        try:
+            if self._address not in (None, "auto"):
+                _knock(self._address)
+            ray.init(
+                address=self._address or "local",
+                include_dashboard=None if self._address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env={"env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"}},
+            )
+        except RayError:
+            raise
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise RayError(f"no Ray cluster at {self._address}: {reason}") from None
+        self._ours = True
+
+    def run(
+        self,
+        next_job: Callable[[], Job[J] | None],
+        on_report: Callable[[J, Report], bool],
+        on_end: Callable[[J, str | None], None],
+    ) -> None:
+        """Work until `next_job` returns None and all that was begun has ended.
+
+        Args:
+            next_job: called whenever there is room; after None it is asked again when another job
+                has ended, for that may leave something to do.
+            on_report: says whether the job goes on.
+            on_end: told once a job, with a reason if it failed.
+
+        Raises:
+            Crash: a job raised what is neither a `NasError` nor a lack of memory or disk.
+        """
+        from ray import tune
+
+        from ._ray_searcher import Answering, OnError, StudySearcher
+        from ._ray_worker import Worker
+
+        searcher = StudySearcher(next_job, on_report, on_end)
+        worker = tune.with_parameters(
+            Worker, plugins=loaded_plugins(), threads=max(1, int(self._cpus))
+        )
+        with tempfile.TemporaryDirectory(prefix="nas-tune-") as folder:
+            tuner = tune.Tuner(
+                tune.with_resources(worker, {"cpu": self._cpus, "gpu": self._gpus}),
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    scheduler=Answering(searcher),
+                    num_samples=-1,
+                    max_concurrent_trials=self.workers,
+                    reuse_actors=True,
+                    trial_name_creator=_trial_id,
+                    trial_dirname_creator=_trial_id,
+                ),
+                run_config=tune.RunConfig(
+                    storage_path=folder,
+                    stop=OnError(searcher),
+                    failure_config=tune.FailureConfig(max_failures=RETRIES),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                    verbose=0,
+                ),
+            )
+            try:
+                tuner.fit()
+            except Exception as error:
+                raise searcher.error or error from None
+        if searcher.error:
+            raise searcher.error
+
+    def _room(self) -> int:
+        """Return how many jobs fit into the cluster as it is."""
+        import ray
+
+        totals = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        room = sum(self._fit(total) for total in totals)
+        if not room:
+            raise RayError(
+                f"no node has the {self._cpus:g} CPUs and {self._gpus:g} GPUs of a job: {totals}"
+            )
+        return room
+
+    def _fit(self, total: dict[str, float]) -> int:
+        wanted = {"CPU": self._cpus, "GPU": self._gpus}
+        return min(int(total.get(name, 0) / amount) for name, amount in wanted.items() if amount)
+
+
+def _knock(address: str) -> None:
+    """Find out in seconds that nobody is at HOST:PORT; Ray takes minutes.
+
+    Raises:
+        RayError: this is no such address.
+        OSError: nobody is there.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise RayError(f"`ray_address` (={address!r}) must be 'auto' or HOST:PORT")
+    socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _trial_id(trial: Trial) -> str:
+    return str(trial.trial_id)

@@ -1,0 +1,130 @@
+"""A local Ray: what every executor does, and what it does when workers are lost."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nas
+from nas.executors.local import Crash, Job
+from nas.executors.ray import RayError, RayExecutor
+from search_spaces.plugins import read_plugin
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def works():
+    plugin = read_plugin(Path(__file__).with_name("works.py"))
+    plugin.load()
+    return sys.modules[f"nas_plugin_{plugin.digest[:12]}"]
+
+
+@pytest.fixture(scope="module")
+def executor():
+    with RayExecutor(None, concurrency=2) as executor:
+        yield executor
+
+
+def run(executor, works, goes_on=lambda key, report: True):
+    jobs = iter([Job(key, work) for key, work in enumerate(works)])
+    reports, ends = {}, {}
+
+    def listen(key, report):
+        reports.setdefault(key, []).append(report)
+        return goes_on(key, report)
+
+    def end(key, reason):
+        assert key not in ends
+        ends[key] = reason
+
+    executor.run(lambda: next(jobs, None), listen, end)
+    return reports, ends
+
+
+def test_jobs_report_end_fail_and_are_retried(executor, works, tmp_path):
+    jobs = [
+        works.Count(3),
+        works.Count(100),
+        works.Count(1, "candidate"),
+        works.KilledOnce(tmp_path / "killed"),
+        works.Count(1, "killed"),
+        works.Count(1),
+        works.Count(0),
+    ]
+    reports, ends = run(executor, jobs, lambda key, report: key != 1 or report.step < 3)
+    steps = {key: [r.step for r in found] for key, found in reports.items()}
+    assert steps == {0: [1, 2, 3], 1: [1, 2, 3], 2: [1], 3: [1, 2, 3], 4: [1], 5: [1]}
+    assert (tmp_path / "killed").exists()
+    lost = "its worker was lost 4 times"
+    assert ends == {0: None, 1: None, 2: "the loss is nan", 3: None, 4: lost, 5: None, 6: None}
+
+
+def test_processes_are_kept_for_the_next_job(executor, works):
+    reports, ends = run(executor, [works.Count(1)] * 30)
+    assert len(ends) == 30
+    assert len({r.metrics["pid"] for found in reports.values() for r in found}) <= 2
+
+
+def test_a_bug_ends_the_run_with_its_traceback(executor, works):
+    with pytest.raises(Crash, match="ZeroDivisionError: a bug"):
+        run(executor, [works.Count(1, "bug")])
+
+
+def test_an_error_of_the_listener_ends_the_run(executor, works):
+    def fail(key, report):
+        raise RuntimeError("no more disk")
+
+    with pytest.raises(RuntimeError, match="no more disk"):
+        run(executor, [works.Count(1000, seconds=0.01)] * 2, fail)
+
+
+def test_a_job_that_fits_nowhere_is_refused(executor):
+    with (
+        pytest.raises(RayError, match="no node has the 1 CPUs and 99 GPUs of a job"),
+        RayExecutor(None, gpus=99),
+    ):
+        pass
+
+
+def test_concurrency_of_one_gives_the_local_trials(toy, executor, tmp_path):
+    options = {
+        "data": str(toy / "images.npz"),
+        "space": str(toy / "space.json"),
+        "budget_params": 1500,
+        "trials": 5,
+        "timeout": None,
+        "epochs": 2,
+        "finalists": 1,
+        "final_epochs": 1,
+    }
+    here = nas.search(nas.SearchConfig(**options, workers=1), tmp_path / "here")
+    there = nas.search(nas.SearchConfig(**options, ray=True, concurrency=1), tmp_path / "there")
+    columns = ["number", "digest", "params"]
+    assert there.trials[columns].equals(here.trials[columns])
+    assert list(there.trials.columns) == list(here.trials.columns)
+    both = there.trials["epochs"] == here.trials["epochs"]  # halving also looks at the latency
+    assert both.any()
+    assert there.trials["accuracy"][both].equals(here.trials["accuracy"][both])
+    assert there.status == "complete"
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "error: no Ray cluster at 127.0.0.1:1: .*refused"),
+        ("nowhere", "error: `ray_address` .='nowhere'. must be 'auto' or HOST:PORT"),
+        ("ray://head:10001", "error: `ray_address` .='ray://head:10001'. must be 'auto' or HOST"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_refused(tmp_path, address, message):
+    code = "from nas.cli import main; main()"
+    arguments = ["search", "--ray-address", address, "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert re.search(message, done.stderr)
+    assert not (tmp_path / "run").exists()
