@@ -2,8 +2,8 @@
 
 Ten whole measurements of two networks beside 0, 1 and 2 busy loops: the coefficient of variation
 (CV) of what `Latency` says, next to that of the mean of 50 runs by the clock on the wall, as other
-toolkits take it. With --tries, `compare` is asked so many times about a network and itself, and
-about itself and one whose every timing is lengthened by a twentieth.
+toolkits take it. With --tries, `compare` is asked so many times about a network and itself, about
+itself and one whose every timing is lengthened by a twentieth, and about itself and a wider one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,8 @@ CASES = {
     "reference network, 32x32": (REFERENCE, TASK),
     "MobileNetV2 1.0, 224x224": (NETWORK, Task(1000, (3, 224, 224))),
 }
+# The reference network with a wider last stage: it takes about a twentieth longer.
+WIDER = Arch.from_text(str(REFERENCE).replace("width=96", "width=112"))
 MEASUREMENTS = 10
 
 
@@ -44,11 +46,12 @@ def main() -> None:
     parser.add_argument("--target", default="cpu")
     parser.add_argument("--tries", type=int, default=0)
     parser.add_argument("--loops", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--only-tries", action="store_true", help="leave out the ten measurements")
     arguments = parser.parse_args()
     print(f"target {arguments.target}, {MEASUREMENTS} measurements, load {os.getloadavg()[0]:.1f}")
     for loops in arguments.loops:
         with busy(loops):
-            for name, (arch, task) in CASES.items():
+            for name, (arch, task) in () if arguments.only_tries else CASES.items():
                 repeat(name, loops, Latency(arguments.target), arch, task)
             if arguments.tries:
                 verdicts(loops, arguments.target, arguments.tries)
@@ -81,13 +84,16 @@ def mean_of_50(program: Program) -> float:
 def verdicts(loops: int, name: str, tries: int) -> None:
     target = parse_target(name)
     ours = reference_program(target)
-    for what, theirs in (("itself", ours), ("one 5 % slower", slower(ours))):
+    wider = program_of(WIDER, TASK, target)
+    others = {"itself": ours, "one 5 % slower": slower(ours), "a wider one": wider}
+    for what, theirs in others.items():
         found = [compare(ours, theirs, target) for _ in range(tries)]
         counts = {v: sum(c.verdict == v for c in found) for v in ("faster", "slower", "tie")}
         undecided, rounds = sum(c.undecided for c in found), mean(c.rounds for c in found)
+        ratio = median(c.ratio for c in found)
         print(
             f"against {what:15} {loops} loops: {counts}, {undecided} undecided, "
-            f"{rounds:.0f} rounds",
+            f"{rounds:.0f} rounds, ratio {ratio:.3f}",
             flush=True,
         )
 

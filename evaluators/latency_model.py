@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from math import inf
 from random import Random
@@ -25,7 +26,7 @@ from .runtimes import GraphError
 from .target import parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from search_spaces.arch import Part, Task
     from search_spaces.block import Site
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .latency import Latency
 
 NETWORKS = 150  # measured end to end: enough that the interval's coverage is right within 3 %
+NETWORK_SECONDS = 2.0  # for one of them: many known roughly tell more than few known well
 SAMPLES = 8000  # networks that show which parts a space has
 
 
@@ -111,6 +113,10 @@ class LatencyModel:
             self._parts[key] = (known or self.measure_part(part)).ms
         return self._parts[key]
 
+    def knows(self, part: Part) -> bool:
+        """Return whether the latency of `part` was there, or has been measured since."""
+        return (part.spec, part.site) in self._parts or part_key(part) in self._stored
+
     def measure_part(self, part: Part) -> Timing:
         """Return the latency of a part, from the cache if another process has put it there.
 
@@ -122,6 +128,8 @@ class LatencyModel:
     def measure_network(self, arch: Arch) -> Timing:
         """Return the latency of a whole network, from the cache if it is there.
 
+        It is measured for `NETWORK_SECONDS` at most.
+
         Raises:
             GraphError: the runtime refuses it.
         """
@@ -129,7 +137,8 @@ class LatencyModel:
         if known := self._cache.get(key):
             return known
         program = program_of(arch, self.task, self._target)
-        reading, usual = self.latency.read(program), self.latency.reference()
+        brief = replace(self.latency, seconds=min(self.latency.seconds, NETWORK_SECONDS))
+        reading, usual = brief.read(program), self.latency.reference()
         self._cache.put(
             key, Timing(*(usual.ms * x for x in (reading.ratio, reading.low, reading.high)))
         )
@@ -165,8 +174,8 @@ def warm(
 ) -> Iterator[Progress]:
     """Fill the cache with what predictions for `space` need, as far as the time suffices.
 
-    First come random networks, measured end to end, then the parts. What the runtime refuses is
-    left out.
+    First come random networks, measured end to end, for at most half of the time; then the parts,
+    the most frequent first; then the networks that are left. What the runtime refuses is left out.
 
     Args:
         model: of the target and the task.
@@ -178,19 +187,18 @@ def warm(
     Yields:
         What is done and what there is to do, after each measurement.
     """
-    rng, end = Random(seed), perf_counter() + seconds
+    rng, start = Random(seed), perf_counter()
     drawn = list(dict.fromkeys(space.sample(rng) for _ in range(networks)))
-    parts = parts_of(space, model.task, seed)
-    jobs: list[tuple[str, Callable[[], object]]] = [
-        *(("networks", partial(model.measure_network, arch)) for arch in drawn),
-        *(("parts", partial(model.measure_part, part)) for part in parts),
-    ]
-    totals = {"networks": len(drawn), "parts": len(parts)}
+    wholes = [partial(model.measure_network, arch) for arch in drawn]
+    parts = [partial(model.measure_part, part) for part in parts_of(space, model.task, seed)]
+    totals = {"networks": len(wholes), "parts": len(parts)}
     done = dict.fromkeys(totals, 0)
-    for kind, measure in jobs:
-        if perf_counter() > end:
-            return
-        with suppress(CandidateError, GraphError):
-            measure()
-        done[kind] += 1
-        yield Progress(kind, done[kind], totals[kind])
+    plan = (("networks", wholes, 0.5), ("parts", parts, 1), ("networks", wholes, 1))
+    for kind, jobs, share in plan:
+        for measure in jobs[done[kind] :]:
+            if perf_counter() - start > share * seconds:
+                break
+            with suppress(CandidateError, GraphError):
+                measure()
+            done[kind] += 1
+            yield Progress(kind, done[kind], totals[kind])
