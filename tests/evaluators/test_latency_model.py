@@ -236,3 +236,37 @@ def test_two_processes_measure_nothing_twice(latency: Latency) -> None:
     parts = parts_of(SPACE, TASK)[:12]
     stored = LatencyCache(parse_target("cpu"), latency.cache).all()
     assert {part_key(part) for part in parts} <= set(stored)
+
+
+@pytest.mark.slow
+def test_two_killed_processes_leave_a_sound_cache_and_others_go_on(latency: Latency) -> None:
+    latency.reference()
+    command = [sys.executable, "-c", FILL, str(latency.cache)]
+    environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{os.getcwd()}"}
+
+    def start() -> list[subprocess.Popen[str]]:
+        return [
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+            for _ in range(2)
+        ]
+
+    def stored() -> dict[str, Timing]:
+        return LatencyCache(parse_target("cpu"), latency.cache).all()
+
+    running = start()
+    for _ in range(2):  # one of them, or both, is in the middle of a measurement or a write
+        assert running[0].stdout is not None
+        running[0].stdout.readline()
+    for process in running:
+        process.kill()
+        process.communicate()
+    before = stored()
+    assert 1 <= len(before) <= 13
+    running = start()
+    lines = [process.communicate()[0].split() for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    after = stored()
+    assert before.items() <= after.items()
+    assert len(after) == 13  # the reference and twelve parts
+    assert sum(map(len, lines)) == len(after) - len(before)
+    assert not latency.cache.with_name("latency.sqlite.unreadable").exists()
