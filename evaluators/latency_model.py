@@ -175,7 +175,7 @@ def warm(
     """Fill the cache with what predictions for `space` need, as far as the time suffices.
 
     First come random networks, measured end to end, for at most half of the time; then the parts,
-    the most frequent first; then the networks that are left. What the runtime refuses is left out.
+    those of these networks and the most frequent first, since the fit needs them; then the networks that are left. What the runtime refuses is left out.
 
     Args:
         model: of the target and the task.
@@ -190,7 +190,9 @@ def warm(
     rng, start = Random(seed), perf_counter()
     drawn = list(dict.fromkeys(space.sample(rng) for _ in range(networks)))
     wholes = [partial(model.measure_network, arch) for arch in drawn]
-    parts = [partial(model.measure_part, part) for part in parts_of(space, model.task, seed)]
+    needed = {part_key(part) for arch in drawn for part in arch.parts(model.task)}
+    known = sorted(parts_of(space, model.task, seed), key=lambda part: part_key(part) not in needed)
+    parts = [partial(model.measure_part, part) for part in known]
     totals = {"networks": len(wholes), "parts": len(parts)}
     done = dict.fromkeys(totals, 0)
     plan = (("networks", wholes, 0.5), ("parts", parts, 1), ("networks", wholes, 1))
