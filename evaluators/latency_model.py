@@ -175,7 +175,8 @@ def warm(
     """Fill the cache with what predictions for `space` need, as far as the time suffices.
 
     First come random networks, measured end to end, for at most half of the time; then the parts,
-    those of these networks and the most frequent first, since the fit needs them; then the networks that are left. What the runtime refuses is left out.
+    those of these networks before the others, the most frequent first; then the networks that are
+    left. What the runtime refuses is left out.
 
     Args:
         model: of the target and the task.
