@@ -12,12 +12,14 @@ from search_spaces.shift import SparseShift
 
 from .data import DataSpec, load
 from .evaluator import EVALUATORS, Metric, Report
+from .fidelity import Fidelity
 from .quiet import working
 from .recipe import Recipe
-from .training import train
+from .training import train_to_rung
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from torch import nn
 
@@ -33,10 +35,15 @@ class Accuracy:
     Args:
         data: which images.
         recipe: how to train; its seed also decides the first weights.
+        rungs: what to train through, instead of the recipe's epochs in one go.
+        checkpoint: a file with the state at the last of an earlier call's `rungs`, from which this
+            one goes on; at the end of this one, it holds that state.
     """
 
     data: DataSpec = field(default_factory=DataSpec)
     recipe: Recipe = field(default_factory=Recipe)
+    rungs: tuple[Fidelity, ...] = ()
+    checkpoint: Path | None = None
 
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("accuracy", "max"),)
 
@@ -54,7 +61,9 @@ class Accuracy:
         if found != task:
             raise SpecError(f"the images of {self.data.name!r} are {found}, but the task is {task}")
         network = build(arch, task, seed=self.recipe.seed)
-        for result in train(network, images, self.recipe):
+        rungs = self.rungs or (Fidelity(self.recipe.epochs),)
+        results = train_to_rung(network, images, self.recipe, rungs, checkpoint=self.checkpoint)
+        for result in results:
             metrics = {
                 "accuracy": result.accuracy,
                 "loss": result.loss,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from contextlib import suppress
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 State = dict[str, Any]
+_DAMAGE = (  # what torch.load raises at files that are none, or cut short
+    OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError,
+    struct.error, pickle.UnpicklingError,
+)  # fmt: skip
 
 
 def write_checkpoint(path: Path, state: State) -> None:
@@ -37,7 +42,7 @@ def read_checkpoint(path: Path) -> State:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+    except _DAMAGE as error:
         raise DataError(f"{path} is damaged or no checkpoint; delete it to begin anew") from error
     if not isinstance(state, dict):
         raise DataError(f"{path} is no checkpoint; delete it to begin anew")

@@ -58,10 +58,12 @@ class Training:
         network: where the averaged weights are kept.
         images: to train and validate on.
         recipe: how to train.
+        begun: epochs that `network` has behind it; the images come in another order than in these.
     """
 
-    def __init__(self, network: nn.Module, images: Images, recipe: Recipe) -> None:
+    def __init__(self, network: nn.Module, images: Images, recipe: Recipe, begun: int = 0) -> None:
         keep_freed_memory()
+        self._begun = begun
         self.average, self.network = network.eval(), deepcopy(network).train()
         self.images, self.recipe = images, recipe
         self.epoch = self.best_epoch = 0
@@ -126,7 +128,7 @@ class Training:
     def _pass(self) -> float:
         total = torch.zeros((), device=self._device)
         n_train = len(self.images.train)
-        with _seeded(self.recipe.seed, self.epoch, self._device) as generator:
+        with _seeded(self.recipe.seed, self._begun + self.epoch, self._device) as generator:
             order = torch.randperm(n_train, generator=generator)
             for i, index in enumerate(order.tensor_split(self._steps)):
                 with working():

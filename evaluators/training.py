@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from search_spaces.errors import DataError
 
 from .checkpoint import read_checkpoint, write_checkpoint
+from .fidelity import reduced
 from .loop import EpochResult, Training
 from .predict import evaluate, predict_logits
 from .recipe import Recipe, epochs_within
@@ -16,7 +20,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from .checkpoint import State
     from .data import Images
+    from .fidelity import Fidelity
 
 __all__ = [
     "EpochResult",
@@ -25,6 +31,7 @@ __all__ = [
     "evaluate",
     "predict_logits",
     "train",
+    "train_to_rung",
     "train_until_settled",
 ]
 
@@ -44,6 +51,64 @@ def train(
         SpecError: the checkpoint is of another training.
     """
     yield from _epochs(Training(network, images, recipe), checkpoint)
+
+
+def train_to_rung(
+    network: nn.Module,
+    images: Images,
+    recipe: Recipe,
+    rungs: tuple[Fidelity, ...],
+    *,
+    checkpoint: Path | None = None,
+) -> Iterator[EpochResult]:
+    """Train `network` from rung to rung up to the last of `rungs`, and yield after every epoch.
+
+    On the way to each rung the learning rate warms up and falls to nothing, beginning with the
+    averaged weights of the rung before; so a rung's accuracy is that of a finished training. Going
+    on from `checkpoint` equals not having paused. It is the state at an earlier rung, if it exists,
+    and is written at the last, unless that is the end of the recipe's epochs. Images per second are
+    counted as if they had all their pixels.
+
+    Raises:
+        CandidateError: the loss is no longer finite, or the memory does not suffice.
+    """
+    done = _restored(network, recipe, rungs, checkpoint) if checkpoint else 0
+    for i, rung in enumerate(rungs[done:], start=done):
+        begun = rungs[i - 1].epochs if i else 0
+        part = reduced(images, rung.share, rung.resolution, recipe.seed)
+        training = Training(network, part, replace(recipe, epochs=rung.epochs - begun), begun)
+        for result in _epochs(training, None):
+            epoch, pixels = begun + result.epoch, part.train.images[0].numel()
+            if checkpoint is not None and epoch == rungs[-1].epochs < recipe.epochs:
+                write_checkpoint(checkpoint, _state(network, recipe, rungs))
+            speed = result.images_per_s * pixels / images.train.images[0].numel()
+            yield replace(result, epoch=epoch, images_per_s=speed)
+
+
+def _state(network: nn.Module, recipe: Recipe, rungs: tuple[Fidelity, ...]) -> State:
+    described = [asdict(rung) for rung in rungs]
+    return {"recipe": asdict(recipe), "rungs": described, "network": network.state_dict()}
+
+
+def _restored(
+    network: nn.Module, recipe: Recipe, rungs: tuple[Fidelity, ...], checkpoint: Path
+) -> int:
+    """Load a checkpoint and return how many rungs it has behind it; none if it is of no use."""
+    try:
+        state = read_checkpoint(checkpoint)
+        done = len(state["rungs"])
+        if done >= len(rungs) or _kind(state) != _kind(_state(network, recipe, rungs[:done])):
+            return 0
+    except (DataError, KeyError, TypeError, AttributeError):  # what it spares is trained again
+        return 0
+    network.load_state_dict(state["network"])
+    return done
+
+
+def _kind(state: State) -> tuple[Any, ...]:
+    """Return what must agree before the weights of a state are taken."""
+    weights = {name: (value.shape, value.dtype) for name, value in state["network"].items()}
+    return state["recipe"], state["rungs"], weights
 
 
 def train_until_settled(

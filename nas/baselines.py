@@ -44,7 +44,8 @@ FAMILIES = {  # the network that stands for each family, and the family's block
 }
 _COUNTS = ("params", "macs", "test_images", "epochs", "seeds")  # columns of whole numbers
 _IDLE = {  # options of a search that mean nothing here
-    "space", "sampler", "warm_start", "budget_latency", "trials", "epochs", "finalists",
+    "space", "sampler", "scheduler", "eta", "fidelity", "warm_start", "budget_latency", "trials",
+    "epochs", "finalists",
 }  # fmt: skip
 _PROBE = 512  # images on which a network's speed is taken before its epochs are planned
 

@@ -35,6 +35,11 @@ class SearchConfig:
             measured what that needs; the front is measured in any case.
         sampler: who proposes candidates.
         warm_start: "baselines" tries one architecture of each family first.
+        scheduler: who trains on: "asha" and "hyperband" compare candidates at rungs and promote
+            the best, "none" trains all to the end.
+        eta: one in how many goes on from a rung to the next, which costs that many times as much.
+        fidelity: what grows from rung to rung: "epochs", the share of the training "data", or the
+            images' "resolution".
         budget_params: most parameters.
         budget_macs: most multiply-adds at batch 1.
         budget_latency: longest latency in milliseconds.
@@ -66,6 +71,9 @@ class SearchConfig:
     predict_latency: bool = True
     sampler: str = "auto"
     warm_start: Literal["baselines"] | None = None
+    scheduler: str = "asha"
+    eta: int = 3
+    fidelity: str = "epochs"
     budget_params: int | None = None
     budget_macs: int | None = None
     budget_latency: float | None = None
@@ -94,6 +102,8 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"`{name}` (={value}) must be positive")
+        if self.eta < 2:
+            raise ConfigError(f"`eta` (={self.eta}) must be at least 2")
         if not 0 < self.latency_tolerance < 1:
             raise ConfigError(
                 f"`latency_tolerance` (={self.latency_tolerance}) must be between 0 and 1: 0.03"

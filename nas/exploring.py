@@ -1,7 +1,9 @@
-"""The first phase of a search: propose, measure, train, tell."""
+"""The first phase of a search: propose, measure, train from rung to rung, tell."""
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,9 +24,19 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .progress import Progress
     from .setup import Setup
-    from .study import Candidate, Outcome, Study
+    from .study import Candidate, Outcome, Study, Told
 
 SHARE = 0.5  # of the time; the rest trains the finalists
+CHECKPOINTS = "checkpoints"  # in the run folder, of candidates that are paused
+
+
+@dataclass
+class _Known:
+    """What is known of a candidate that is measured and has not ended: its metrics, its curve."""
+
+    candidate: Candidate
+    metrics: dict[str, float]
+    curve: list[float] = field(default_factory=list)
 
 
 class Exploration:
@@ -36,12 +48,12 @@ class Exploration:
         self._setup, self._study, self._clock = setup, study, clock
         self._directory, self._progress = directory, progress
         self._config = setup.config
-        self._halving = Halving(setup.epochs, GOALS)
-        self._known: dict[int, dict[str, float]] = {}  # metrics by candidate's number
-        self._curves: dict[int, list[float]] = {}  # accuracies by epoch, likewise
-        for curve, metrics in study.curves():  # of an earlier sitting
-            for epoch, accuracy in enumerate(curve, start=1):
-                self._halving.goes_on(epoch, [accuracy, metrics["latency_ms"]])
+        self._halving = Halving(self._config.scheduler, len(setup.rungs), GOALS, self._config.eta)
+        self._known: dict[int, _Known] = {}  # by candidate's number
+        self._under_way: dict[int, int] = {}  # the rung that a candidate is training to
+        self._exhausted = False
+        for told in study.told():  # of an earlier sitting
+            self._recall(told)
 
     def run(self) -> None:
         """Explore until the time is up, there are enough candidates, or the space is exhausted."""
@@ -50,64 +62,108 @@ class Exploration:
                 self._study.enqueue(arch)
         with self._clock.phase("search"):
             self._setup.executor.run(self._next_job, self._goes_on, self._trained)
+        shutil.rmtree(self._directory / CHECKPOINTS, ignore_errors=True)
+
+    def _recall(self, told: Told) -> None:
+        """Take up what an earlier sitting has found out about a candidate."""
+        number = told.candidate.number
+        first = self._halving.first(number)
+        for rung, fidelity in enumerate(self._setup.rungs[first:], start=first):
+            if fidelity.epochs <= len(told.curve):
+                accuracy = told.curve[fidelity.epochs - 1]
+                self._halving.reached(number, rung, [accuracy, told.metrics["latency_ms"]])
+        if told.outcome == "paused":
+            self._known[number] = _Known(told.candidate, dict(told.metrics), list(told.curve))
+        else:
+            self._halving.left(number)
 
     def _next_job(self) -> Job[Candidate] | None:
-        """Return the next candidate that is worth training."""
-        while not self._over():
+        """Return a candidate that goes on to its next rung, else a new one to train."""
+        while self._clock.left(SHARE) != 0:
+            last = self._enough() and not self._under_way
+            if promotion := self._halving.next(last=last):
+                self._halving.left(promotion.number)
+                return self._job(self._known[promotion.number].candidate, promotion.rung)
+            if self._enough():
+                return None
             candidate = self._study.ask()
             if candidate is None:
                 self._progress.note("every architecture of the space has been tried")
-                return None
-            if self._measure(candidate):
-                accuracy = Accuracy(self._setup.data, self._setup.recipe(self._setup.epochs))
-                return Job(candidate, partial(accuracy, candidate.arch, self._setup.task))
+                self._exhausted = True
+            elif self._measure(candidate):
+                return self._job(candidate, self._halving.first(candidate.number))
         return None
 
-    def _over(self) -> bool:
-        enough = self._config.trials is not None and self._study.asked >= self._config.trials
-        return enough or self._clock.left(SHARE) == 0
+    def _enough(self) -> bool:
+        """Return whether no new candidate is wanted, or none can be had."""
+        trials = self._config.trials
+        return self._exhausted or (trials is not None and self._study.asked >= trials)
+
+    def _job(self, candidate: Candidate, rung: int) -> Job[Candidate]:
+        """Return the training of a candidate to `rung`, from the rung where it stands."""
+        number, setup = candidate.number, self._setup
+        self._under_way[number] = rung
+        self._progress.stage(str(number), "training", self._known[number].metrics)
+        rungs = setup.rungs[self._halving.first(number) : rung + 1]
+        checkpoint = self._directory / CHECKPOINTS / f"{candidate.arch.digest}.pt"
+        accuracy = Accuracy(setup.data, setup.recipe(setup.epochs), rungs, checkpoint)
+        return Job(candidate, partial(accuracy, candidate.arch, setup.task))
 
     def _measure(self, candidate: Candidate) -> bool:
         """Measure a candidate's latency and say whether it should be trained."""
         self._progress.stage(str(candidate.number), "measuring", {})
+        known = self._known[candidate.number] = _Known(candidate, {})
         try:
             report = next(iter(self._setup.screening(candidate.arch, self._setup.task)))
         except CandidateError as error:
-            self._tell(candidate, "failed", {}, str(error))
+            self._tell(candidate, "failed", str(error))
             return False
-        metrics, limit = dict(report.metrics), self._config.budget_latency
-        if limit is not None and metrics["latency_ms"] > limit:
-            reason = f"latency {metrics['latency_ms']:.3g} ms is over {limit:.3g} ms"
-            self._tell(candidate, "infeasible", metrics, reason)
+        known.metrics |= report.metrics
+        latency, limit = known.metrics["latency_ms"], self._config.budget_latency
+        if limit is not None and latency > limit:
+            reason = f"latency {latency:.3g} ms is over {limit:.3g} ms"
+            self._tell(candidate, "infeasible", reason)
             return False
-        self._known[candidate.number] = metrics
-        self._progress.stage(str(candidate.number), "training", metrics)
         return True
 
     def _goes_on(self, candidate: Candidate, report: Report) -> bool:
-        metrics = self._known[candidate.number]
-        metrics |= {**report.metrics, "epochs": report.step}
-        self._curves.setdefault(candidate.number, []).append(metrics["accuracy"])
+        known = self._known[candidate.number]
+        known.metrics |= {**report.metrics, "epochs": report.step}
+        known.curve[report.step - 1 :] = [known.metrics["accuracy"]]
         stage = f"epoch {report.step}/{self._setup.epochs}"
-        self._progress.stage(str(candidate.number), stage, metrics)
-        objectives = [metrics[metric.name] for metric in OBJECTIVES]
-        return self._halving.goes_on(report.step, objectives) and self._clock.left(SHARE) != 0
+        self._progress.stage(str(candidate.number), stage, known.metrics)
+        return self._clock.left(SHARE) != 0
 
     def _trained(self, candidate: Candidate, reason: str | None) -> None:
-        metrics = self._known.pop(candidate.number)
+        known, rung = self._known[candidate.number], self._under_way.pop(candidate.number)
         if reason is not None:
-            self._tell(candidate, "failed", metrics, reason)
+            self._tell(candidate, "failed", reason)
+        elif len(known.curve) < self._setup.rungs[rung].epochs:  # the time is up
+            self._tell(candidate, "stopped")
         else:
-            whole = metrics["epochs"] == self._setup.epochs
-            self._tell(candidate, "complete" if whole else "stopped", metrics)
+            objectives = [known.metrics[metric.name] for metric in OBJECTIVES]
+            self._halving.reached(candidate.number, rung, objectives)
+            top = rung == len(self._setup.rungs) - 1
+            self._tell(candidate, "complete" if top else "paused")
 
-    def _tell(
-        self, candidate: Candidate, outcome: Outcome, metrics: dict[str, float], reason: str = ""
-    ) -> None:
-        limit = self._config.budget_latency
+    def _tell(self, candidate: Candidate, outcome: Outcome, reason: str = "") -> None:
+        known, limit = self._known[candidate.number], self._config.budget_latency
+        metrics = known.metrics
         over = {"latency_ms": metrics["latency_ms"] - limit} if limit and metrics else {}
-        curve = self._curves.pop(candidate.number, [])
-        self._study.tell(candidate, outcome, metrics, reason=reason, constraints=over, curve=curve)
+        self._study.tell(
+            candidate, outcome, metrics, reason=reason, constraints=over, curve=known.curve
+        )
+        if outcome != "paused":
+            del self._known[candidate.number]
         self._progress.ended(str(candidate.number), outcome, metrics, reason)
         write_table(self._directory / "trials.csv", self._study.frame())
+        self._remove_checkpoints()
         self._clock.keep()
+
+    def _remove_checkpoints(self) -> None:
+        """Remove those that are not likely to be gone on with; if they are, they train anew."""
+        needed = self._halving.near() | self._under_way.keys()
+        names = {f"{self._known[number].candidate.arch.digest}.pt" for number in needed}
+        for file in (self._directory / CHECKPOINTS).glob("*.pt"):
+            if file.name not in names:
+                file.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from . import provenance
 from .exporter import export
 from .folder import METRICS_FILE, renew
 from .pareto import hypervolume, non_dominated, wilson
+from .study import TRAINED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -104,7 +105,7 @@ def choose_finalists(trials: pd.DataFrame, count: int) -> list[str]:
     They come from the front of accuracy and latency, at most `count`, each the one that adds most
     hypervolume to those before it.
     """
-    done = trials[trials["state"].isin(["complete", "stopped"])].reset_index(drop=True)
+    done = trials[trials["state"].isin(TRAINED)].reset_index(drop=True)
     if done.empty:
         return []
     points = done[["accuracy", "latency_ms"]].to_numpy(dtype=float)
@@ -123,7 +124,7 @@ def only_predicted(trials: pd.DataFrame) -> list[str]:
     """Return digests of those on the front of accuracy and latency that were not measured."""
     if "latency_measured" not in trials:
         return []
-    done = trials[trials["state"].isin(["complete", "stopped"])]
+    done = trials[trials["state"].isin(TRAINED)]
     points = done[["accuracy", "latency_ms"]].to_numpy(dtype=float)
     front = done[non_dominated(points, ("max", "min"))]
     return list(front["digest"][front["latency_measured"] == 0])

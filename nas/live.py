@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
     from .searching import Result
 
-_MARKS = {"complete": "[green]✓[/]", "stopped": "[dim]·[/]", "infeasible": "[yellow]↷[/]"}
+_MARKS = {
+    "complete": "[green]✓[/]",
+    "stopped": "[dim]·[/]",
+    "paused": "[dim]‖[/]",
+    "infeasible": "[yellow]↷[/]",
+}
 
 
 @contextmanager
@@ -50,6 +55,7 @@ class _Live(Progress):
         self._phase = "loading"
         self._under_way: dict[str, tuple[str, Mapping[str, float]]] = {}
         self._count = 0
+        self._counted: set[str] = set()  # a candidate ends once a rung
         self._best: tuple[float, str] | None = None
         # Last, for it draws at once.
         self.live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
@@ -69,7 +75,8 @@ class _Live(Progress):
 
     def ended(self, label: str, outcome: str, metrics: Mapping[str, float], reason: str) -> None:
         self._under_way.pop(label, None)
-        self._count += self._phase == "search"
+        self._count += self._phase == "search" and label not in self._counted
+        self._counted.add(label)
         accuracy = metrics.get("accuracy")
         if accuracy is not None and (self._best is None or accuracy > self._best[0]):
             self._best = accuracy, label

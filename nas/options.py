@@ -63,6 +63,13 @@ Sampler = Annotated[str, _option("Search", "Who proposes candidates.")]
 WarmStart = Annotated[
     str | None, _option("Search", "Try one architecture of each family first.", "baselines")
 ]
+Scheduler = Annotated[
+    str, _option("Search", "Who trains on: asha, hyperband, or none for everyone.")
+]
+Eta = Annotated[int, _option("Search", "One in how many goes on from rung to rung.")]
+Fidelity = Annotated[
+    str, _option("Search", "What grows from rung to rung: epochs, data or resolution.")
+]
 BudgetParams = Annotated[int | None, _budget("Most parameters.", "3.6M", units.parse_count)]
 BudgetMacs = Annotated[int | None, _budget("Most multiply-adds.", "300M", units.parse_count)]
 BudgetLatency = Annotated[float | None, _budget("Longest latency.", "5ms", units.parse_ms)]

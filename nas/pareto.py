@@ -44,16 +44,24 @@ def ranks(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.int64]:
     Raises:
         ValueError: `goals` does not fit `points`.
     """
-    points = np.asarray(points, dtype=float)
-    left = _measured(_costs(points, goals))
-    result = np.zeros(len(points), dtype=np.int64)
+    costs = _costs(points, goals)
+    left = _measured(costs)
+    result = np.zeros(len(costs), dtype=np.int64)
+    not_worse = np.ones((len(costs), len(costs)), dtype=bool)
+    better = np.zeros_like(not_worse)
+    for column in costs.T:
+        not_worse &= column[:, None] <= column
+        better |= column[:, None] < column
+    dominates = not_worse & better
+    above = dominates.sum(axis=0)  # rows that dominate each row and have no rank yet
     rank = 0
     while left.any():
-        front = non_dominated(np.where(left[:, None], points, np.nan), goals)
+        front = left & (above == 0)
         result[front] = rank
+        above -= dominates[front].sum(axis=0)
         left &= ~front
         rank += 1
-    result[~_measured(points)] = max(rank, 1)
+    result[~_measured(costs)] = max(rank, 1)
     return result
 
 

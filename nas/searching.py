@@ -32,7 +32,7 @@ from .runs import (
 )
 from .sealing import seal_run, unseal_run
 from .setup import GOALS, OBJECTIVES, Setup
-from .study import Study
+from .study import TRAINED, Study
 
 if TYPE_CHECKING:
     from .config import SearchConfig
@@ -177,7 +177,7 @@ def _report(study: Study, finals: Finals, directory: Path, status: str) -> Resul
     study.flush()
     trials = study.frame()
     rows = finals.rows()
-    explored = trials[trials["state"].isin(["complete", "stopped"])]
+    explored = trials[trials["state"].isin(TRAINED)]
     pareto = front_of(pd.DataFrame(rows) if rows else explored)
     write_table(directory / "trials.csv", trials)
     write_table(directory / "pareto.csv", pareto)

@@ -9,6 +9,7 @@ from evaluators.accuracy import Accuracy
 from evaluators.child import Child
 from evaluators.cores import cores
 from evaluators.data import DataSpec, load
+from evaluators.fidelity import FIDELITIES, rungs
 from evaluators.isolated import Isolated
 from evaluators.latency import Latency
 from evaluators.predicted_latency import PredictedLatency
@@ -20,6 +21,7 @@ from search_spaces.spaces import find_space, space_for
 from .config import ConfigError
 from .executors.local import LocalExecutor
 from .executors.ray import RayExecutor
+from .halving import SCHEDULERS
 from .samplers import SAMPLERS
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Setup:
         space: where candidates come from.
         budget: on analytic costs.
         epochs: of a candidate, at most.
+        rungs: at which candidates are compared, the last one being the end of their training.
         final_epochs: of a finalist, at most.
         latency: the evaluator that measures the latency, in a process of its own.
         screening: the one that candidates meet, which may predict it, in the same process.
@@ -61,6 +64,11 @@ class Setup:
 
     def __init__(self, config: SearchConfig, space: Space | None = None) -> None:
         SAMPLERS[config.sampler]
+        for name, known in (("scheduler", SCHEDULERS), ("fidelity", FIDELITIES)):
+            if getattr(config, name) not in known:
+                raise ConfigError(
+                    f"`{name}` (={getattr(config, name)!r}) must be one of: {', '.join(known)}"
+                )
         self.config = config
         latency, child = Latency(config.target, config.latency_tolerance), Child()
         self.latency = self.screening = Isolated(latency, child)
@@ -80,6 +88,13 @@ class Setup:
         images = load(self.data)
         self.train_images = len(images.train)
         self.epochs = config.epochs or min(max(3, round(SHOWN / self.train_images)), 60)
+        self.rungs = rungs(
+            config.fidelity,
+            self.epochs,
+            images=self.train_images,
+            side=images.shape[1],
+            eta=config.eta,
+        )
         self.final_epochs = config.final_epochs or 4 * self.epochs
         self.task = Task(len(images.classes), images.shape)
         self.space: Space = space or space_for(images.shape)

@@ -1,48 +1,40 @@
-"""Ask and tell: Optuna's samplers think in memory, an Optuna database keeps what is finished.
-
-Asking and telling in memory keeps a proposal fast (a database commits once a gene); a finished
-trial is written in one transaction. A process that is killed leaves nothing half-done behind.
-"""
+"""Ask and tell: which architecture is tried next, and what came of it."""
 
 from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import optuna
 import pandas as pd
-from optuna.exceptions import StorageInternalError
-from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.trial import TrialState
 
 from search_spaces.arch import Arch, Task
 from search_spaces.budget import NO_LIMIT, Budget
 from search_spaces.cost import Cost
-from search_spaces.errors import CandidateError, NasError
+from search_spaces.errors import CandidateError
 
 from .samplers import SAMPLERS, Problem
 from .samplers._genome import distribution, parameter
+from .trials import StudyError, Trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import optuna
+    from optuna.trial import FrozenTrial, Trial
+
     from evaluators.evaluator import Evaluator, Metric
     from search_spaces.space import Gene, Space
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)  # progress is ours to show
-STUDY = "nas"  # the name of the study in its database
-Outcome = Literal["complete", "stopped", "infeasible", "failed"]
+Outcome = Literal["complete", "stopped", "paused", "infeasible", "failed"]
+TRAINED = ("complete", "stopped", "paused")  # outcomes that come with all objectives
 _WORST = {"max": 0.0, "min": 1e9}  # stands for what an infeasible candidate was not measured on
 _ATTEMPTS = 500  # proposals in a row that are known before the space is taken to be exhausted
 _PATIENCE = 20  # proposals in a row that are twins before random ones are tried
-
-
-class StudyError(NasError, RuntimeError):
-    """A study's database that cannot be read, or figures that it cannot take."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,15 @@ class Candidate:
     number: int
     arch: Arch
     cost: Cost
-    trial: Trial = field(repr=False, compare=False)
+
+
+class Told(NamedTuple):
+    """What is known of a candidate: as `Study.tell` was told last."""
+
+    candidate: Candidate
+    outcome: Outcome
+    metrics: dict[str, float]
+    curve: list[float]
 
 
 class Study:
@@ -92,33 +92,31 @@ class Study:
         self._spec, self._seed = SAMPLERS[sampler], seed
         self._problem = Problem(space, task, objectives, budget)
         directions = ["maximize" if m.goal == "max" else "minimize" for m in objectives]
-        self._record, finished = _open_record(storage, directions)
-        finished = sorted(finished, key=lambda trial: trial.user_attrs["number"])
-        self._finished: list[FrozenTrial] = list(finished)
-        self._rows = [_row(trial) for trial in finished]
-        self._brain = _open(None, directions)
-        self._brain.add_trials(finished)
+        self._trials = Trials(storage, directions)
+        told = self._trials.told
+        self._rows = {number: _row(trial) for number, trial in told.items()}
         self._inside = self._problem.within
         self._genes = {gene.name: gene for gene in space.genes()}
-        self._numbers = {t.user_attrs["digest"]: t.user_attrs["number"] for t in finished}
+        self._numbers = {t.user_attrs["digest"]: n for n, t in told.items()}
         self._next = 1 + max(self._numbers.values(), default=-1)
 
     def ask(self) -> Candidate | None:
         """Return a candidate that was never proposed before, or None if none seem to be left."""
+        brain = self._trials.brain()
         for attempt in range(_ATTEMPTS):
             seed = self._derived_seed(attempt)
             rng = random.Random(seed)
             if attempt >= _PATIENCE:
                 self.enqueue(self._inside.sample(rng))
-            self._brain.sampler = self._spec.make(self._problem, seed)
-            trial, arch = self._propose()
+            brain.sampler = self._spec.make(self._problem, seed)
+            trial, arch = self._propose(brain)
             if not self._inside.allows(arch):  # its relative within the budget is asked next
-                self._brain.tell(trial, state=TrialState.FAIL)
+                brain.tell(trial, state=TrialState.FAIL)
                 self.enqueue(self._inside.repair(arch, rng))
                 continue
             if arch.digest not in self._numbers:
                 return self._candidate(trial, arch)
-            self._brain.tell(trial, state=TrialState.FAIL)  # a twin
+            brain.tell(trial, state=TrialState.FAIL)  # a twin
         return None
 
     def __iter__(self) -> Iterator[Candidate]:
@@ -162,12 +160,13 @@ class Study:
         constraints: Mapping[str, float] | None = None,
         curve: Sequence[float] = (),
     ) -> None:
-        """Record how `candidate` ended.
+        """Record how `candidate` ended, or how it stands: one that is paused is told of again.
 
         Args:
             candidate: what `ask` returned.
-            outcome: "complete", "stopped" early, "infeasible" for a broken limit, or "failed".
-            metrics: figures by name; all objectives if it is complete or stopped.
+            outcome: "complete", "stopped" early, "paused" so that it may go on, "infeasible" for a
+                broken limit, or "failed".
+            metrics: figures by name; all objectives if it is complete, stopped or paused.
             reason: one line for a candidate that failed or broke a limit.
             constraints: figures by name that are feasible at or below 0.
             curve: the first objective after each step.
@@ -176,62 +175,49 @@ class Study:
             StudyError: an objective is missing.
         """
         missing = [m.name for m in self.objectives if m.name not in metrics]
-        if missing and outcome in ("complete", "stopped"):
+        if missing and outcome in TRAINED:
             raise StudyError(
                 f"candidate {candidate.number} is {outcome}, so `metrics` (={dict(metrics)}) must "
                 f"hold every objective; missing: {', '.join(missing)}"
             )
-        trial = candidate.trial
-        trial.set_user_attr("curve", list(curve))
-        trial.set_user_attr("outcome", outcome)
-        trial.set_user_attr("metrics", dict(metrics))
-        if reason:
-            trial.set_user_attr("reason", reason)
-        for name, value in (constraints or {}).items():
-            trial.set_constraint(name, value)
-        if outcome == "failed":
-            finished = self._brain.tell(trial, state=TrialState.FAIL)
-        else:
+        attrs: dict[str, Any] = {"curve": list(curve), "outcome": outcome}
+        attrs |= {"metrics": dict(metrics)} | ({"reason": reason} if reason else {})
+        state = TrialState.FAIL if outcome == "failed" else TrialState.COMPLETE
+        values = None
+        if outcome != "failed":
             values = [metrics.get(m.name, _WORST[m.goal]) for m in self.objectives]
-            finished = self._brain.tell(trial, values)
-        self._finished.append(finished)
-        self._rows.append(_row(finished))
-        if self._record:
-            self._record.add_trial(finished)
+        told = self._trials.tell(candidate.number, state, values, attrs, constraints or {})
+        self._rows[candidate.number] = _row(told)
 
     def flush(self) -> None:
         """Write down what an interrupt kept `tell` from writing."""
-        if self._record:
-            written = {t.user_attrs["number"] for t in self._record.get_trials(deepcopy=False)}
-            for trial in self._finished:
-                if trial.user_attrs["number"] not in written:
-                    self._record.add_trial(trial)
+        self._trials.flush()
 
-    def curves(self) -> list[tuple[list[float], dict[str, float]]]:
-        """Return the curve and the metrics of each finished candidate that has a curve."""
-        found = [(t.user_attrs["curve"], t.user_attrs["metrics"]) for t in self._finished]
-        return [(curve, metrics) for curve, metrics in found if curve]
+    def told(self) -> list[Told]:
+        """Return what is known of the candidates that were told of, in the order of numbers."""
+        told = self._trials.told
+        return [_told(told[number], self.task) for number in sorted(told)]
 
     def archs(self) -> dict[str, Arch]:
         """Return the architectures of the finished candidates by digest."""
-        attrs = [t.user_attrs for t in self._finished]
+        attrs = [t.user_attrs for t in self._trials.told.values()]
         return {a["digest"]: Arch.from_json(json.dumps(a["arch"])) for a in attrs}
 
     def frame(self) -> pd.DataFrame:
         """Return a row for each finished candidate, in the order in which they were asked."""
         columns = ["number", "state", "digest", "arch", *Cost.__dataclass_fields__, "size_bytes"]
         columns += [m.name for m in self.objectives] + ["reason"]
-        frame = pd.DataFrame(self._rows)
+        frame = pd.DataFrame(list(self._rows.values()))
         return frame.reindex(columns=[*dict.fromkeys([*columns, *frame.columns])]).sort_values(
             "number", ignore_index=True
         )
 
-    def _propose(self) -> tuple[Trial, Arch]:
+    def _propose(self, brain: optuna.Study) -> tuple[Trial, Arch]:
         if self._spec.flat:
-            trial = self._brain.ask({name: distribution(g) for name, g in self._genes.items()})
+            trial = brain.ask({name: distribution(g) for name, g in self._genes.items()})
             genes = {name: _value(self._genes[name], v) for name, v in trial.params.items()}
             return trial, self.space.decode(genes)
-        trial = self._brain.ask()
+        trial = brain.ask()
         return trial, self.space.draw(lambda name, _: _suggest(trial, self._genes[name]))
 
     def enqueue(self, arch: Arch) -> None:
@@ -241,11 +227,13 @@ class Study:
             SpecError: it is not of this space.
         """
         genes = self.space.encode(arch)
-        self._brain.enqueue_trial({n: parameter(self._genes[n], v) for n, v in genes.items()})
+        values = {n: parameter(self._genes[n], v) for n, v in genes.items()}
+        self._trials.brain().enqueue_trial(values)
 
     def _candidate(self, trial: Trial, arch: Arch) -> Candidate:
-        candidate = Candidate(self._next, arch, arch.cost(self.task), trial)
+        candidate = Candidate(self._next, arch, arch.cost(self.task))
         self._numbers[arch.digest] = self._next
+        self._trials.begin(self._next, trial)
         self._next += 1
         trial.set_user_attr("number", candidate.number)
         trial.set_user_attr("digest", arch.digest)
@@ -260,31 +248,6 @@ class Study:
         return int.from_bytes(sha256(text.encode()).digest()[:4], "big")
 
 
-def _open_record(
-    storage: str | None, directions: list[str]
-) -> tuple[optuna.Study | None, list[FrozenTrial]]:
-    if storage is None:
-        return None, []
-    try:
-        record = _open(storage, directions)
-        return record, record.get_trials()
-    except (SQLAlchemyError, StorageInternalError) as error:
-        reason = str(error).splitlines()[0]
-        raise StudyError(f"{storage} cannot be opened as a study: {reason}") from None
-
-
-def _open(
-    storage: str | None, directions: list[str], sampler: optuna.samplers.BaseSampler | None = None
-) -> optuna.Study:
-    return optuna.create_study(
-        storage=storage,
-        sampler=sampler,
-        study_name=STUDY,
-        directions=directions,  # type: ignore[arg-type]  # "maximize" or "minimize"
-        load_if_exists=True,
-    )
-
-
 def _suggest(trial: Trial, gene: Gene) -> Any:
     if gene.ordered:
         return gene.choices[trial.suggest_int(gene.name, 0, len(gene.choices) - 1)]
@@ -293,6 +256,13 @@ def _suggest(trial: Trial, gene: Gene) -> Any:
 
 def _value(gene: Gene, parameter: Any) -> Any:
     return gene.choices[parameter] if gene.ordered else parameter
+
+
+def _told(trial: FrozenTrial, task: Task) -> Told:
+    attrs = trial.user_attrs
+    arch = Arch.from_json(json.dumps(attrs["arch"]))
+    candidate = Candidate(attrs["number"], arch, arch.cost(task))
+    return Told(candidate, attrs["outcome"], attrs["metrics"], attrs["curve"])
 
 
 def _row(trial: FrozenTrial) -> dict[str, Any]:

@@ -27,7 +27,7 @@ TESTING = {"fvcore", "hypothesis", "numpy", "onnx", "onnxruntime", "pytest"}
 # Packages with one corner each.
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "ray": ("nas/executors/ray.py", "nas/executors/_ray_"),
-    "optuna": ("nas/study.py", "nas/samplers"),
+    "optuna": ("nas/study.py", "nas/trials.py", "nas/samplers"),
 }
 # What `nas --help` must not wait for.
 HEAVY = {"torch", "optuna", "ray", "pandas"}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 BLUE, VERMILION, GREY = "#1f83c0", "#D55E00", "#8b929a"
 GOALS = ("max", "min")
 _STATES = {"complete": ("#56B4E9", "circle"), "stopped": (GREY, "triangle-down")}
+_STATES["paused"] = ("#8b929a", "line-ns-open")
 _STATES["infeasible"] = ("#E69F00", "x")
 _GRID = "rgba(128,128,128,0.22)"
 _LABELS = {"latency_ms": "latency (ms)", "params": "parameters"}

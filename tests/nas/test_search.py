@@ -78,7 +78,7 @@ class TestRunFolder:
 
     def test_trials_are_all_different(self, result):
         assert result.trials["digest"].is_unique
-        assert set(result.trials["state"]) <= {"complete", "stopped"}
+        assert set(result.trials["state"]) <= {"complete", "paused"}
         for text, digest in zip(result.trials["arch"], result.trials["digest"], strict=True):
             assert Arch.from_text(text).digest == digest
 
@@ -115,7 +115,7 @@ def test_a_candidate_that_fails_is_recorded_and_the_search_goes_on(config, tmp_p
     assert result.status == "complete"
     assert result.trials["state"][1] == "failed"
     assert result.trials["reason"][1] == "the runtime refuses the network"
-    assert set(result.trials["state"][[0, 2, 3]]) <= {"complete", "stopped"}
+    assert set(result.trials["state"][[0, 2, 3]]) <= {"complete", "paused"}
 
 
 BRITTLE = """
@@ -157,10 +157,11 @@ class _StopAfter(Progress):
 
     def __init__(self, count):
         self.count = count
+        self.labels = set()  # a candidate is told of at each rung
 
     def ended(self, label, outcome, metrics, reason):
-        self.count -= 1
-        if self.count == 0:
+        self.labels.add(label)
+        if len(self.labels) == self.count:
             raise KeyboardInterrupt
 
 
@@ -205,6 +206,61 @@ def test_a_killed_run_goes_on(config, tmp_path):
     process.wait()
     assert nas.resume(run).status == "complete"
     assert len(pd.read_csv(run / "trials.csv")) == 4
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "fidelity"),
+    [("asha", "data"), ("asha", "resolution"), ("hyperband", "epochs"), ("none", "epochs")],
+)
+def test_candidates_go_from_rung_to_rung(config, tmp_path, scheduler, fidelity):
+    options = {"scheduler": scheduler, "fidelity": fidelity, "eta": 2, "trials": 5, "workers": 2}
+    result = nas.search(replace(config, **options, epochs=3, finalists=1), tmp_path / "run")
+    trials = result.trials
+    assert result.status == "complete"
+    assert "complete" in set(trials["state"])
+    assert set(trials["state"]) == {"complete"} or scheduler != "none"
+    assert (trials["epochs"][trials["state"] == "complete"] == 3).all()
+    assert (trials["epochs"][trials["state"] == "paused"] < 3).all()
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_killed_run_goes_on_with_its_paused_candidates(config, tmp_path):
+    config = replace(config, trials=6, epochs=4, finalists=1)
+    run, script = tmp_path / "run", tmp_path / "script.py"
+    script.write_text(
+        "import os, pathlib, signal, sys\n"
+        "import nas\n"
+        "from nas.progress import Progress\n"
+        "class Kill(Progress):\n"
+        "    count = 0\n"
+        "    def stage(self, label, stage, metrics):\n"
+        "        if self.count == 2:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    def ended(self, label, outcome, metrics, reason):\n"
+        "        self.count += outcome == 'paused'\n"
+        "if __name__ == '__main__':\n"
+        f"    nas.search(nas.{config!r}, pathlib.Path(sys.argv[1]), Kill())\n"
+    )
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(script), str(run)]
+    assert subprocess.run(command, env=os.environ | paths, check=False).returncode == -9
+    kept = {file.stem for file in (run / "checkpoints").glob("*.pt")}
+    assert len(kept) == 2
+    began = {}  # the first epoch that each candidate reports
+
+    class Follow(Progress):
+        def stage(self, label, stage, metrics):
+            if stage.startswith("epoch"):
+                began.setdefault(label, int(stage.split()[1].split("/")[0]))
+
+    result = nas.resume(run, Follow())
+    assert result.status == "complete"
+    assert len(result.trials) == 6
+    trials = result.trials.set_index(result.trials["number"].astype(str))
+    assert "complete" in set(trials["state"])
+    assert set(trials.loc[[label for label, epoch in began.items() if epoch > 1], "digest"])
+    anew = [label for label, epoch in began.items() if epoch == 1 and label in trials.index]
+    assert not set(trials.loc[anew, "digest"]) & kept  # they go on from where they stood
 
 
 def test_a_finalist_that_cannot_be_exported_is_a_failure_and_the_rest_is_reported(
@@ -280,6 +336,8 @@ class TestRefusals:
             ({"data": "fashion"}, UnknownName, "fashion"),
             ({"budget_params": 20}, BudgetError, "budget `params` .=20. is below the smallest"),
             ({"workers": 999}, NasError, "`workers` .=999. must be at most the number of cores"),
+            ({"scheduler": "hyper"}, NasError, "`scheduler` .='hyper'. must be one of: asha"),
+            ({"fidelity": "time"}, NasError, "`fidelity` .='time'. must be one of: epochs, data"),
             ({"budget_size": 80}, BudgetError, "budget `size_bytes` .=80. is below the smallest"),
         ],
     )

@@ -1,11 +1,13 @@
 from importlib.util import find_spec
+from random import Random
 
 import pytest
 from optuna import load_study
 
 from evaluators.evaluator import Metric, Report
 from nas.samplers import SAMPLERS
-from nas.study import STUDY, Study, StudyError
+from nas.study import Study
+from nas.trials import STUDY, StudyError
 from search_spaces.arch import Task
 from search_spaces.blocks.mbconv import MBConv
 from search_spaces.budget import Budget
@@ -76,14 +78,16 @@ class TestStudy:
         assert second.frame()["number"].tolist() == list(range(25))
         assert before + after == play(Study(SMALL, TASK, OBJECTIVES, sampler=sampler), 25)
 
-    def test_candidates_have_the_genes_that_the_sampler_is_told_of(self, sampler):
-        study = Study(SMALL, TASK, OBJECTIVES, sampler=sampler, budget=Budget(params=20_000))
-        for _ in range(5):
-            candidate = study.ask()
-            choices = {gene.name: gene for gene in SMALL.genes()}
-            for name, value in SMALL.encode(candidate.arch).items():
-                told = candidate.trial.params[name]
-                assert (choices[name].choices[told] if choices[name].ordered else told) == value
+    def test_candidates_have_the_genes_that_the_sampler_is_told_of(self, sampler, tmp_path):
+        storage, budget = f"sqlite:///{tmp_path}/study.db", Budget(params=20_000)
+        study = Study(SMALL, TASK, OBJECTIVES, sampler=sampler, budget=budget, storage=storage)
+        play(study, 5)
+        choices = {gene.name: gene for gene in SMALL.genes()}
+        record = load_study(study_name=STUDY, storage=storage)
+        for told, trial in zip(study.told(), record.trials, strict=True):
+            for name, value in SMALL.encode(told.candidate.arch).items():
+                found = trial.params[name]
+                assert (choices[name].choices[found] if choices[name].ordered else found) == value
 
     def test_unfit_budgets_are_refused(self):
         with pytest.raises(BudgetError, match=r"`params` \(=10\) is below"):
@@ -107,6 +111,39 @@ class TestTell:
         assert [t.state.name for t in record.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
         assert record.trials[2].constraints == {"latency_ms": 4.0}
         assert [t.number for t in record.best_trials] == [1]
+
+    def test_one_that_is_paused_is_told_of_again(self, sampler, tmp_path):
+        storage = f"sqlite:///{tmp_path}/study.db"
+        study = Study(SMALL, TASK, OBJECTIVES, sampler=sampler, storage=storage)
+        first, second = study.ask(), study.ask()
+        study.tell(first, "paused", figures(first) | {"epochs": 1}, curve=[0.1])
+        third = study.ask()
+        study.tell(first, "complete", {"accuracy": 0.9, "latency_ms": 1}, curve=[0.1, 0.9])
+        study.enqueue(SMALL.sample(Random(9)))
+        study.ask()  # with two others under way, and one enqueued
+        for candidate in (third, second):
+            study.tell(candidate, "failed", {}, reason="the loss is nan")
+        later = Study(SMALL, TASK, OBJECTIVES, sampler=sampler, storage=storage)
+        for known in (study, later):
+            assert known.frame()["state"].tolist() == ["complete", "failed", "failed"]
+            assert known.told()[0].curve == [0.1, 0.9]
+            assert known.told()[0].metrics == {"accuracy": 0.9, "latency_ms": 1}
+        record = load_study(study_name=STUDY, storage=storage)
+        numbers = [trial.user_attrs["number"] for trial in record.trials]
+        assert numbers == [0, 0, 2, 1]  # each time that it was told of
+
+    def test_what_is_told_again_changes_the_proposals(self, sampler):
+        def played(again):
+            study = Study(SMALL, TASK, OBJECTIVES, sampler=sampler, seed=3)
+            candidates = [study.ask() for _ in range(20)]
+            for candidate in candidates:
+                study.tell(candidate, "paused", figures(candidate))
+            for candidate in candidates[: 10 * again]:
+                study.tell(candidate, "complete", {"accuracy": -1.0, "latency_ms": 99.0})
+            return [study.ask().arch.digest for _ in range(5)]
+
+        assert (played(True) != played(False)) == (sampler != "random")
+        assert played(True) == played(True)
 
     def test_evaluators_are_asked_in_turn(self):
         def accuracy(arch, task):

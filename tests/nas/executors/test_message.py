@@ -6,6 +6,7 @@ import pytest
 
 from evaluators.accuracy import Accuracy
 from evaluators.data import DataSpec
+from evaluators.fidelity import Fidelity
 from evaluators.recipe import Recipe
 from nas.executors._message import work_from_json, work_to_json
 from nas.finalists import Finish
@@ -19,6 +20,7 @@ TASK = Task(3, (1, 16, 16))
     "evaluator",
     [
         Accuracy(DataSpec(image_size=32), Recipe(epochs=2, seed=7)),
+        Accuracy(rungs=(Fidelity(1, 0.5), Fidelity(2, resolution=8)), checkpoint=Path("a.pt")),
         Finish(DataSpec(), Recipe(epochs=2), Path("/runs/a/models")),  # its deadline is infinite
     ],
 )
