@@ -5,10 +5,11 @@ Importing this module does not import torch; `load` does.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -101,6 +102,9 @@ class Images:
         return channels, height, width
 
 
+_ADOPTED: dict[DataSpec, Images] = {}
+
+
 @lru_cache(maxsize=4)
 def load(spec: DataSpec) -> Images:
     """Return the images that `spec` describes; loaded once, then shared.
@@ -109,6 +113,8 @@ def load(spec: DataSpec) -> Images:
         DataError: files are missing, unreadable or not a usable data set.
         UnknownName: `spec.name` is neither a known data set nor a path.
     """
+    if spec in _ADOPTED:
+        return _ADOPTED[spec]
     try:
         arrays = _read(spec)
         if spec.image_size is not None:
@@ -120,6 +126,20 @@ def load(spec: DataSpec) -> Images:
     mean, std = _statistics(arrays.splits["train"][0])
     splits = {name: _split(*part) for name, part in arrays.splits.items()}
     return Images(name=spec.name, classes=arrays.classes, mean=mean, std=std, **splits)
+
+
+def to_arrays(images: Images) -> dict[str, Any]:
+    """Return a data set as NumPy arrays and plain values, which processes can map into memory."""
+    parts = {name: getattr(images, name) for name in ("train", "val", "test")}
+    # (N, C, H, W), channels-last -> (N, H, W, C): the same bytes
+    arrays = {n: (p.images.permute(0, 2, 3, 1).numpy(), p.labels.numpy()) for n, p in parts.items()}
+    return {name: getattr(images, name) for name in ("name", "classes", "mean", "std")} | arrays
+
+
+def adopt(spec: DataSpec, arrays: dict[str, Any]) -> None:
+    """Let `load` return, in this process, what `to_arrays` made of `spec` in another."""
+    splits = {name: _split(*arrays[name]) for name in ("train", "val", "test")}
+    _ADOPTED[spec] = Images(**(arrays | splits))
 
 
 def _read(spec: DataSpec) -> Arrays:
@@ -161,6 +181,8 @@ def _statistics(images: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def _split(images: Pixels, labels: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Split:
     import torch
 
-    pixels = torch.from_numpy(np.ascontiguousarray(images))
+    with warnings.catch_warnings():  # what is shared cannot be written, and nobody does
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        pixels, classes = torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels)
     # (N, H, W, C) -> (N, C, H, W): the same bytes, which are channels-last
-    return Split(pixels.permute(0, 3, 1, 2), torch.from_numpy(labels))
+    return Split(pixels.permute(0, 3, 1, 2), classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 
@@ -11,12 +11,20 @@ from search_spaces.errors import CandidateError
 from .child import ChildDied
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from search_spaces.arch import Arch, Task
 
-    from .child import Child
     from .evaluator import Evaluator, Report
+
+T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """What runs functions in another process, as `Child` does."""
+
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """See `Child.call`."""
 
 
 class Isolated:
@@ -27,7 +35,7 @@ class Isolated:
         child: the process, which several may share.
     """
 
-    def __init__(self, evaluator: Evaluator, child: Child) -> None:
+    def __init__(self, evaluator: Evaluator, child: Caller) -> None:
         self.evaluator = evaluator
         self.metrics = evaluator.metrics
         self._child = child

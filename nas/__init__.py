@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import SearchConfig as SearchConfig
+    from .executors.ray import to_tune as to_tune
     from .exporter import load as load
     from .searching import Result as Result
     from .searching import resume as resume
@@ -25,8 +26,9 @@ _HOMES = {
     "load": "exporter",
     "resume": "searching",
     "search": "searching",
+    "to_tune": "executors.ray",
 }
-__all__ = ["Candidate", "Result", "SearchConfig", "Study", "load", "resume", "search"]
+__all__ = ["Candidate", "Result", "SearchConfig", "Study", "load", "resume", "search", "to_tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -64,6 +64,7 @@ def search(
     cpus_per_trial: options.CpusPerTrial = _DEFAULT.cpus_per_trial,
     gpus_per_trial: options.GpusPerTrial = _DEFAULT.gpus_per_trial,
     concurrency: options.Concurrency = None,
+    latency_resource: options.LatencyResource = None,
     seed: options.Seed = _DEFAULT.seed,
     out: options.Out = None,
     as_json: options.Json = False,

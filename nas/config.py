@@ -56,6 +56,8 @@ class SearchConfig:
         ray_address: cluster to train on, "auto" or HOST:PORT.
         cpus_per_trial: cores of a training on Ray.
         gpus_per_trial: GPUs of a training on Ray; several share one for a fraction.
+        latency_resource: resource of the Ray nodes on which latency is measured; None measures on
+            the head node.
         concurrency: trainings at the same time on Ray; None is as many as there is room for.
         seed: what all randomness derives from.
     """
@@ -89,6 +91,7 @@ class SearchConfig:
     cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
     concurrency: int | None = None
+    latency_resource: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

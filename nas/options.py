@@ -105,6 +105,9 @@ RayAddress = Annotated[
 ]
 CpusPerTrial = Annotated[float, _option("Ray", "Cores of a training.")]
 GpusPerTrial = Annotated[float, _option("Ray", "GPUs of a training; fractions share one.")]
+LatencyResource = Annotated[
+    str | None, _option("Ray", "Resource of nodes that measure latency; default: head.", "NAME")
+]
 Concurrency = Annotated[
     int | None, _option("Ray", "Trainings side by side; default: as many as there is room for.")
 ]

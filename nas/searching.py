@@ -159,6 +159,8 @@ def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
     status = "failed"
     try:
         progress.started(seconds=clock.left(), trials=config.trials, done=study.asked)
+        if config.ray_address and config.latency_resource is None:
+            progress.note("latency is measured on the head node, for want of --latency-resource")
         if finals.chosen is None:
             progress.phase("search")
             Exploration(setup, study, clock, directory, progress).run()

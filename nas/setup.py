@@ -70,21 +70,24 @@ class Setup:
                     f"`{name}` (={getattr(config, name)!r}) must be one of: {', '.join(known)}"
                 )
         self.config = config
-        latency, child = Latency(config.target, config.latency_tolerance), Child()
+        self.data = DataSpec(
+            config.data, config.data_dir, config.download, config.image_size, config.seed
+        )
+        self.workers = config.workers or len(cores())
+        self.executor: Executor = LocalExecutor(self.workers)
+        child: Child | RayExecutor = Child()
+        if config.on_ray:
+            self.executor = child = self._ray()
+        latency = Latency(config.target, config.latency_tolerance)
         self.latency = self.screening = Isolated(latency, child)
         if config.predict_latency:
             self.screening = Isolated(PredictedLatency(latency, config.budget_latency), child)
-        self.workers = config.workers or len(cores())
         if self.workers > len(cores()):
             raise ConfigError(
                 f"`workers` (={self.workers}) must be at most the number of cores (={len(cores())})"
             )
-        self.executor = self._executor()
         if space is None and config.space:
             space = find_space(config.space)
-        self.data = DataSpec(
-            config.data, config.data_dir, config.download, config.image_size, config.seed
-        )
         images = load(self.data)
         self.train_images = len(images.train)
         self.epochs = config.epochs or min(max(3, round(SHOWN / self.train_images)), 60)
@@ -100,15 +103,15 @@ class Setup:
         self.space: Space = space or space_for(images.shape)
         self.budget = Budget(config.budget_params, config.budget_macs, config.budget_size)
 
-    def _executor(self) -> Executor:
+    def _ray(self) -> RayExecutor:
         config = self.config
-        if not config.on_ray:
-            return LocalExecutor(self.workers)
         return RayExecutor(
             config.ray_address,
             cpus=config.cpus_per_trial,
             gpus=config.gpus_per_trial,
             concurrency=config.concurrency,
+            data=self.data,
+            latency_resource=config.latency_resource,
         )
 
     def recipe(self, epochs: int) -> Recipe:

@@ -52,6 +52,7 @@ class StudySearcher(Searcher, Generic[J]):
         self._keys: dict[str, J] = {}  # of the jobs under way, by Tune's trial
         self._steps: dict[str, int] = {}  # the last one that was reported
         self._waiting = False  # for an end, before `next_job` is asked again
+        self.finished = False  # whether there is nothing left to do
         self._alive = False  # whether any worker has ever answered
         self.error: Exception | None = None  # what ended the search
         self.lost = ""  # of what the last worker died
@@ -69,7 +70,8 @@ class StudySearcher(Searcher, Generic[J]):
                 self._keys[trial_id] = job.key
                 return {JOB: message}
         self._waiting = True
-        return None if self._keys or self.error else Searcher.FINISHED
+        self.finished = not self._keys and not self.error
+        return Searcher.FINISHED if self.finished else None
 
     def goes_on(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Pass a report on and return the answer; what a retry repeats was answered before."""

@@ -6,8 +6,10 @@ import json
 import traceback
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray.tune import Trainable
 
+from evaluators.data import adopt
 from search_spaces.errors import NasError
 
 from ._message import work_from_json
@@ -15,6 +17,7 @@ from ._message import work_from_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from evaluators.data import DataSpec
     from evaluators.evaluator import Report
     from search_spaces.plugins import Plugin
 
@@ -28,10 +31,17 @@ class Worker(Trainable):
     _reports: Iterator[Report] | None = None
 
     def setup(  # type: ignore[override]  # `tune.with_parameters` adds the others
-        self, config: dict[str, Any], plugins: tuple[Plugin, ...], threads: int
+        self,
+        config: dict[str, Any],
+        plugins: tuple[Plugin, ...],
+        threads: int,
+        shared: tuple[DataSpec, ray.ObjectRef[Any]] | None,
     ) -> None:
         """Make the process ready and take the first job."""
         import torch
+
+        if shared:  # mapped, not copied
+            adopt(shared[0], ray.get(shared[1]))
 
         torch.set_num_threads(threads)
         for plugin in plugins:  # jobs are made of what they define

@@ -6,8 +6,10 @@ import logging
 import os
 import socket
 import tempfile
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from evaluators.child import Child
+from evaluators.data import load, to_arrays
 from search_spaces.errors import NasError
 from search_spaces.plugins import loaded_plugins
 
@@ -16,11 +18,17 @@ if TYPE_CHECKING:
 
     from ray.tune.experiment import Trial
 
+    from evaluators.data import DataSpec
     from evaluators.evaluator import Report
+    from search_spaces.space import Space
 
+    from ._ray_node import NodeProcess
+    from ._ray_searcher import StudySearcher
     from .local import Job
 
 J = TypeVar("J")
+T = TypeVar("T")
+_FORGET = 1_000  # jobs after which Tune begins anew: it keeps 40 KB of each
 RETRIES = 3  # of a job whose worker or node is lost
 # Tune writes three logs a trial, a state of its own and a table on the terminal: the run folder
 # has what we need of it. Set before Ray is imported.
@@ -51,6 +59,8 @@ class RayExecutor:
         cpus: of a job.
         gpus: of a job; several share one for a fraction.
         concurrency: jobs under way at the same time; None is as many as there is room for.
+        data: images that go into the object store once, and are mapped by all workers.
+        latency_resource: what nodes have on which latency is measured; None is the head node.
 
     Attributes:
         workers: jobs under way at the same time.
@@ -63,10 +73,18 @@ class RayExecutor:
         cpus: float = 1,
         gpus: float = 0,
         concurrency: int | None = None,
+        data: DataSpec | None = None,
+        latency_resource: str | None = None,
     ) -> None:
         self._address = address
         self._cpus, self._gpus = cpus, gpus
         self._concurrency = concurrency
+        self._data = data
+        self._shared: tuple[DataSpec, Any] | None = None
+        self._latency_resource = latency_resource
+        self._child = Child()
+        self._process: NodeProcess | None = None
+        self._reserved = ""  # the node that trains nothing
         self._ours = False
         self.workers = concurrency or 1
 
@@ -77,8 +95,10 @@ class RayExecutor:
         if not ray.is_initialized():
             self._connect()
         try:
+            if self._process is None and (self._address or self._latency_resource):
+                self._reserve()
             self.workers = self._concurrency or self._room()
-        except RayError:
+        except NasError:
             self.__exit__()
             raise
         return self
@@ -86,6 +106,10 @@ class RayExecutor:
     def __exit__(self, *_: object) -> None:
         import ray
 
+        if self._process:
+            self._process.end()
+            self._process = None
+        self._shared = None
         if self._ours:
             ray.shutdown()
             self._ours = False
@@ -110,6 +134,42 @@ class RayExecutor:
             raise RayError(f"no Ray cluster at {self._address}: {reason}") from None
         self._ours = True
 
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run a measurement where latency is measured; see `evaluators.child.Child`."""
+        if self._process:
+            return self._process.call(function, *arguments)
+        return self._child.call(function, *arguments)
+
+    def _reserve(self) -> None:
+        """Take the node that measures latency, whole, unless trainings would then find no room."""
+        from ._ray_node import NodeProcess
+
+        name = self._latency_resource or "node:__internal_head__"
+        nodes = [node for node in _nodes() if node["Resources"].get(name)]
+        if not nodes:
+            known = sorted({r for n in _nodes() for r in n["Resources"] if ":" not in r})
+            raise RayError(
+                f"no node has the resource {name!r} of `latency_resource`; known: {known}"
+            )
+        node = nodes[0]
+        elsewhere = [n for n in _nodes() if n["NodeID"] != node["NodeID"]]
+        held: dict[str, float] = {}
+        if self._latency_resource:
+            held[name] = node["Resources"][name]
+        if any(self._fit(n["Resources"]) for n in elsewhere):
+            held["CPU"] = node["Resources"].get("CPU", 0)
+            self._reserved = node["NodeID"]
+        self._process = NodeProcess(node["NodeID"], held)
+        self._process.start()
+
+    def _data_once(self) -> tuple[DataSpec, Any] | None:
+        """Put the images into the object store, the first time."""
+        import ray
+
+        if self._data and self._shared is None:
+            self._shared = (self._data, ray.put(to_arrays(load(self._data))))
+        return self._shared
+
     def run(
         self,
         next_job: Callable[[], Job[J] | None],
@@ -129,20 +189,32 @@ class RayExecutor:
         """
         from ray import tune
 
-        from ._ray_searcher import Answering, OnError, StudySearcher
+        from ._ray_searcher import StudySearcher
         from ._ray_worker import Worker
 
         searcher = StudySearcher(next_job, on_report, on_end)
         worker = tune.with_parameters(
-            Worker, plugins=loaded_plugins(), threads=max(1, int(self._cpus))
+            Worker,
+            plugins=loaded_plugins(),
+            threads=max(1, int(self._cpus)),
+            shared=self._data_once(),
         )
+        while not searcher.finished:
+            self._tune(worker, searcher)
+
+    def _tune(self, worker: Any, searcher: StudySearcher[Any]) -> None:
+        """Let Tune run jobs until there are none, or so many that it should forget them."""
+        from ray import tune
+
+        from ._ray_searcher import Answering, OnError
+
         with tempfile.TemporaryDirectory(prefix="nas-tune-") as folder:
             tuner = tune.Tuner(
                 tune.with_resources(worker, {"cpu": self._cpus, "gpu": self._gpus}),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
                     scheduler=Answering(searcher),
-                    num_samples=-1,
+                    num_samples=_FORGET,
                     max_concurrent_trials=self.workers,
                     reuse_actors=True,
                     trial_name_creator=_trial_id,
@@ -165,9 +237,7 @@ class RayExecutor:
 
     def _room(self) -> int:
         """Return how many jobs fit into the cluster as it is."""
-        import ray
-
-        totals = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        totals = [n["Resources"] for n in _nodes() if n["NodeID"] != self._reserved]
         room = sum(self._fit(total) for total in totals)
         if not room:
             raise RayError(
@@ -178,6 +248,23 @@ class RayExecutor:
     def _fit(self, total: dict[str, float]) -> int:
         wanted = {"CPU": self._cpus, "GPU": self._gpus}
         return min(int(total.get(name, 0) / amount) for name, amount in wanted.items() if amount)
+
+
+def _nodes() -> list[dict[str, Any]]:
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def to_tune(space: Space) -> dict[str, Any]:
+    """Return a space for Tune's own searchers: a `tune.choice` for each gene, by its name.
+
+    `space.decode(config)` makes the architecture; genes that another choice leaves dormant do not
+    matter to it.
+    """
+    from ray import tune
+
+    return {gene.name: tune.choice(gene.choices) for gene in space.genes()}
 
 
 def _knock(address: str) -> None:

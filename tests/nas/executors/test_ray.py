@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 import nas
+from evaluators.data import DataSpec
 from nas.executors.local import Crash, Job
 from nas.executors.ray import RayError, RayExecutor
+from search_spaces.arch import Task
 from search_spaces.plugins import read_plugin
+from search_spaces.spaces import read_space
 
 pytestmark = pytest.mark.ray
 
@@ -87,6 +90,38 @@ def test_a_job_that_fits_nowhere_is_refused(executor):
         RayExecutor(None, gpus=99),
     ):
         pass
+
+
+def test_data_are_put_once_and_mapped(executor, works, toy, monkeypatch):
+    import ray
+
+    puts, put = [], ray.put
+    monkeypatch.setattr(ray, "put", lambda value: puts.append(value) or put(value))
+    spec = DataSpec(str(toy / "images.npz"))
+    with RayExecutor(None, concurrency=2, data=spec) as sharing:
+        for _ in range(2):
+            reports, _ = run(sharing, [works.Shares(spec)] * 8)
+            assert all(r.metrics["mapped"] for found in reports.values() for r in found)
+    assert sum("train" in value for value in puts if isinstance(value, dict)) == 1
+
+
+def test_tunes_own_searchers_drive_a_space(executor, toy, tmp_path):
+    from ray import tune
+
+    space = read_space(toy / "space.json")
+
+    def params(config):
+        return {"params": space.decode(config).cost(Task(3, (1, 16, 16))).params}
+
+    tuner = tune.Tuner(
+        params,
+        param_space=nas.to_tune(space),
+        tune_config=tune.TuneConfig(num_samples=3, metric="params", mode="min"),
+        run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
+    )
+    found = tuner.fit()
+    assert found.num_errors == 0
+    assert found.get_best_result().config.keys() == {gene.name for gene in space.genes()}
 
 
 def test_concurrency_of_one_gives_the_local_trials(toy, executor, tmp_path):

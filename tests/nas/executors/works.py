@@ -6,14 +6,15 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evaluators.data import DataSpec, load
 from evaluators.evaluator import Report
 from search_spaces.errors import CandidateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Count:
     def __call__(self) -> Iterator[Report]:
         for step in range(1, self.good + 1):
             time.sleep(self.seconds)
-            yield Report(step, {"pid": float(os.getpid())})
+            yield Report(step, {"pid": float(os.getpid()), "node": float(os.getppid())})
         if self.end == "candidate":
             raise CandidateError("the loss is nan")
         if self.end == "bug":
@@ -44,7 +45,22 @@ class KilledOnce:
 
     def __call__(self) -> Iterator[Report]:
         for step in (1, 2, 3):
-            yield Report(step, {"pid": float(os.getpid())})
+            yield Report(step, {"pid": float(os.getpid()), "node": float(os.getppid())})
             if step == 2 and not self.mark.exists():
                 self.mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Reports whether the images lie in memory that nobody may write to: an object store's."""
+
+    spec: DataSpec
+
+    def __call__(self) -> Iterator[Report]:
+        address = load(self.spec).train.images.data_ptr()
+        mapped = ""
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            low, high = (int(end, 16) for end in line.split()[0].split("-"))
+            mapped += line if low <= address < high else ""
+        yield Report(1, {"mapped": float("plasma" in mapped or "/dev/shm" in mapped)})
