@@ -121,7 +121,7 @@ class TestGP(SamplerContract):
 
 @pytest.mark.skipif(find_spec("scipy") is not None, reason="SciPy is here")
 def test_gp_without_scipy_says_what_to_do():
-    with pytest.raises(UnknownName, match=r"'gp' needs SciPy: pip install scipy"):
+    with pytest.raises(UnknownName, match=r"'gp' needs SciPy: pip install 'nas-compact\[gp\]'"):
         study("gp").ask()
 
 
