@@ -19,10 +19,12 @@ import secrets
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from evaluators.onnx_graph import Normalised
+from evaluators.runtimes import TargetUnavailable
 from search_spaces.arch import Arch, Task
 from search_spaces.errors import NasError, SpecError
 from search_spaces.network import build
@@ -87,26 +89,31 @@ class Model:
             raise SpecError(f"`mean` (={self.mean}), `std` (={self.std}): finite, and std above 0")
 
 
-class Exporter(Protocol):
-    """One format: the name of its file, its content, and its own runtime.
+class Exporter:
+    """One format: the names of its files, their contents, and its own runtime. Base of all.
 
     Attributes:
-        file: name of the file in the export's folder.
+        file: name of the file in the export's folder that `open` takes.
+        beside: names of further files that `encode` makes.
+        runtimes: modules that must be there, with the extra that brings each.
         runs_code: whether opening a file runs what stands in it, so that it must be trusted.
         usage: Python that makes `scores` from `image` in the export's folder, for the model card;
             `{shape}` stands for the numbers of channels, rows and columns.
     """
 
     file: ClassVar[str]
-    runs_code: ClassVar[bool]
+    beside: ClassVar[tuple[str, ...]] = ()
+    runtimes: ClassVar[Mapping[str, str]] = {}
+    runs_code: ClassVar[bool] = False
     usage: ClassVar[str]
 
-    def encode(self, model: Model) -> bytes:
-        """Return the content of the file.
+    def encode(self, model: Model) -> Mapping[str, bytes]:
+        """Return the contents of the files by name.
 
         Raises:
             NasError: a missing package, or an operator that the format lacks.
         """
+        raise NotImplementedError
 
     def open(self, path: Path) -> Runner:
         """Return what maps images from 0 to 1, of any batch, to scores in the file's own runtime.
@@ -114,6 +121,18 @@ class Exporter(Protocol):
         Raises:
             NasError: a missing package, or a damaged file.
         """
+        raise NotImplementedError
+
+    @classmethod
+    def files(cls) -> tuple[str, ...]:
+        """Return the names of all its files, that which `open` takes first."""
+        return (cls.file, *cls.beside)
+
+    @classmethod
+    def missing(cls) -> str:
+        """Return the extra of this project that is to be installed first, or nothing."""
+        lacks = (extra for module, extra in cls.runtimes.items() if find_spec(module) is None)
+        return next(lacks, "")
 
 
 EXPORTERS: Registry[type[Exporter]] = Registry("format", "nas.exporters")
@@ -166,10 +185,15 @@ def save(
         UnknownName: an unknown format.
         ExportError: a file differs from the network, or cannot be written.
     """
+    from .culprit import encoded
+
     names = list(dict.fromkeys(["safetensors", *formats]))
     exporters = {name: EXPORTERS[name]() for name in names}
     contents = {"arch.json": model.arch.to_json().encode(), "task.json": describe(model).encode()}
-    contents |= {exporter.file: exporter.encode(model) for exporter in exporters.values()}
+    for name, exporter in exporters.items():
+        if extra := exporter.missing():
+            raise TargetUnavailable(f"format {name!r} needs: pip install 'nas-compact[{extra}]'")
+        contents |= encoded(exporter, model)
     images = real_images(model.task) if images is None else images
     with _draft(directory) as draft:
         _write(draft, contents | dict(beside or {}))
@@ -181,7 +205,7 @@ def save(
                     f"{exporter.file}: its scores differ from the network's by "
                     f"{agrees.max_abs_error:.2g}, more than {agrees.limit:.2g}"
                 )
-            size = len(contents[exporter.file])
+            size = sum(len(contents[file]) for file in exporter.files())
             found.append(Exported(name, directory / exporter.file, size, agrees))
         _publish(draft, directory)
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from search_spaces.block import BLOCKS
@@ -87,7 +88,10 @@ def _formats() -> list[Row]:
     return [
         {
             "name": name,
-            "file": exporter.file,
+            "file": ", ".join(exporter.files()),
+            "here": f"no: pip install 'nas-compact[{extra}]'"
+            if (extra := exporter.missing())
+            else "yes",
             "what": (inspect.getdoc(exporter) or "").split("\n")[0],
         }
         for name, exporter in EXPORTERS.items()
@@ -141,4 +145,4 @@ def print_list(rows: list[Row], console: Console) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else escape(str(value))

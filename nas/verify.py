@@ -42,7 +42,11 @@ def faults(directory: Path) -> list[str]:
     except checksums.DamagedError as error:
         return [str(error)]
     found = list(checksums.differences(directory, known))
-    written = {*CORE, *OURS, *(EXPORTERS[name].file for name in EXPORTERS)}
+    written = {
+        *CORE,
+        *OURS,
+        *(file for name in EXPORTERS for file in EXPORTERS[name].files()),
+    }
     found += [
         f"{directory / name}: is not in {checksums.FILE}"
         for name in sorted(written - known.keys())

@@ -110,14 +110,14 @@ class Pure:
         low, high = torch.aminmax(offsets)
         if not (low >= -1 and high < 1):
             whole = round_away(offsets)
-            before = there if self.rounded else _taps(whole, size)
+            before = there if self.rounded else taps(whole, size)
             offsets = offsets - whole
         back = [kernel.flip(2, 3) for kernel in there]
         return Plan(dy, dx, size, there, back, before, _square_slopes(offsets))
 
     def _kernels(self, offsets: Tensor, size: Sequence[int]) -> Kernels:
         limits = [pixels // self.step for pixels in size]  # what is farther reads zeros
-        return _taps(round_away(offsets) if self.rounded else offsets, limits)
+        return taps(round_away(offsets) if self.rounded else offsets, limits)
 
 
 def _fits(plan: Plan, dy: Tensor, dx: Tensor, size: tuple[int, ...]) -> bool:
@@ -151,7 +151,7 @@ def _square_slopes(offsets: Tensor) -> Tensor:
     return torch.stack((by_y, by_x)).flatten(2)
 
 
-def _taps(offsets: Tensor, limits: Sequence[int]) -> Kernels:
+def taps(offsets: Tensor, limits: Sequence[int]) -> Kernels:
     """Return the square kernel of offsets (2, C), or the column and the row, up to the limits."""
     # Not a number moves nothing, but makes the map one: so a training learns that it diverged.
     reaches = offsets.abs().amax(1).ceil().nan_to_num(0.0).tolist()

@@ -43,7 +43,7 @@ class Shift(nn.Module):
 
     def __init__(self, *, stride: int = 1, step: int = 1, rounded: bool = False) -> None:
         super().__init__()
-        self._pure = Pure(stride, step, rounded)
+        self.pure = Pure(stride, step, rounded)
         self._compiled = Compiled(stride, step, rounded)
 
     def offsets(self) -> tuple[Tensor, Tensor]:
@@ -54,8 +54,8 @@ class Shift(nn.Module):
         """(B, C, H, W) -> (B, C, ceil(H/stride), ceil(W/stride))."""
         dy, dx = self.offsets()
         if _is_traced():
-            return self._pure.place(x, *map(_constant, (dy, dx)))
-        form = self._compiled if usable(x, dy) else self._pure
+            return self.pure.place(x, *map(_constant, (dy, dx)))
+        form = self._compiled if usable(x, dy) else self.pure
         return moved(form, x, dy, dx, normalise=self.normalise)
 
     def shift_parameters(self) -> tuple[nn.Parameter, ...]:

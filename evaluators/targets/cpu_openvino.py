@@ -36,7 +36,7 @@ class CpuOpenvino(CpuTarget):
     @contextmanager
     def load(self, model: bytes, *examples: Tensor) -> Iterator[Timer]:
         """See `Target.load`."""
-        openvino = _openvino()
+        package = openvino()
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
@@ -46,19 +46,19 @@ class CpuOpenvino(CpuTarget):
         }
         images = [example.contiguous().numpy() for example in examples]
         try:
-            graph = openvino.Core().read_model(model)
+            graph = package.Core().read_model(model)
             pairs = list(zip(graph.inputs, images, strict=False))  # inputs that are not used go
             graph.reshape({source: image.shape for source, image in pairs})  # a known batch
-            request = openvino.compile_model(graph, "CPU", settings).create_infer_request()
+            request = package.compile_model(graph, "CPU", settings).create_infer_request()
             for i, (_, image) in enumerate(pairs):
-                request.set_input_tensor(i, openvino.Tensor(image, shared_memory=True))
+                request.set_input_tensor(i, package.Tensor(image, shared_memory=True))
             request.infer()
         except (RuntimeError, TypeError, ValueError) as error:
             raise GraphError(f"OpenVINO refuses the graph: {error}") from error
         yield self.timer(request.infer)
 
 
-def _openvino() -> Any:
+def openvino() -> Any:
     """Import OpenVINO without openvino_telemetry, which reports every import to Google Analytics.
 
     OpenVINO does without that package where it is missing.

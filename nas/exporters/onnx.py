@@ -11,9 +11,10 @@ from evaluators.onnx_graph import INPUT, Normalised, to_onnx
 from evaluators.runtimes import runtime
 from evaluators.targets.cpu import refusals, session
 
-from ..exporter import EXPORTERS, Model
+from ..exporter import EXPORTERS, Exporter, Model
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
 
 
 @EXPORTERS.register("onnx")
-class Onnx:
+class Onnx(Exporter):
     """The graph that `Latency` times: norms folded, normalisation inside, any batch size.
 
     Metadata: `digest`, `arch`, `classes`, `mean` and `std` as JSON, and `input` in words.
     """
 
     file: ClassVar[str] = "model.onnx"
-    runs_code: ClassVar[bool] = False
     usage: ClassVar[str] = """\
 import numpy as np
 import onnxruntime
@@ -39,7 +39,7 @@ image = np.zeros((1, {shape}), dtype=np.float32)  # pixels / 255
 (scores,) = session.run(["scores"], {{"image": image}})
 """
 
-    def encode(self, model: Model) -> bytes:
+    def encode(self, model: Model) -> Mapping[str, bytes]:
         """See `Exporter.encode`."""
         network = Normalised(model.network, model.mean, model.std)
         onnx = runtime("onnx")
@@ -54,7 +54,7 @@ image = np.zeros((1, {shape}), dtype=np.float32)  # pixels / 255
         }
         onnx.helper.set_model_props(graph, about)
         onnx.checker.check_model(graph)
-        return bytes(graph.SerializeToString())
+        return {self.file: graph.SerializeToString()}
 
     def open(self, path: Path) -> Runner:
         """See `Exporter.open`."""

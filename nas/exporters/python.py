@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from ..exporter import EXPORTERS, ExportError, Model
+from ..exporter import EXPORTERS, Exporter, ExportError, Model
 from . import _standalone
 from ._layout import Call, layout
 from ._sources import Sources
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import nn
@@ -78,7 +79,7 @@ def load(weights: str | Path = Path(__file__).with_name("weights.safetensors")) 
 
 
 @EXPORTERS.register("python")
-class Python:
+class Python(Exporter):
     """`network.py`, which reads `weights.safetensors` beside it without any package."""
 
     file: ClassVar[str] = "network.py"
@@ -95,7 +96,7 @@ with torch.inference_mode():
     scores = load()(image)
 """
 
-    def encode(self, model: Model) -> bytes:
+    def encode(self, model: Model) -> Mapping[str, bytes]:
         """See `Exporter.encode`."""
         sources = Sources(vars(_standalone))
         parts = Call("nn.ModuleDict({", "})")
@@ -119,7 +120,7 @@ with torch.inference_mode():
         network = _NETWORK.format(parts=layout(parts, 21, 8), steps=_steps(wants), **about)
         read = sources.text(_standalone.read_weights)
         text = header + sources.definitions() + network + read + _LOAD
-        return re.sub(r"  # (?:type: ignore|noqa).*", "", text).encode()
+        return {self.file: re.sub(r"  # (?:type: ignore|noqa).*", "", text).encode()}
 
     def open(self, path: Path) -> Runner:
         """See `Exporter.open`; runs the file."""

@@ -12,10 +12,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ..exporter import EXPORTERS, SCHEMA, ExportError, Model, load
+from ..exporter import EXPORTERS, SCHEMA, Exporter, ExportError, Model, load
 from ..files import refuse_special
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
 
 
 @EXPORTERS.register("safetensors")
-class Safetensors:
+class Safetensors(Exporter):
     """The state of the network in float32; metadata: `schema`, `digest` of the architecture."""
 
     file: ClassVar[str] = "weights.safetensors"
-    runs_code: ClassVar[bool] = False
     usage: ClassVar[str] = """\
 import nas
 import torch
@@ -39,10 +39,10 @@ with torch.inference_mode():
     scores = network(image)
 """
 
-    def encode(self, model: Model) -> bytes:
+    def encode(self, model: Model) -> Mapping[str, bytes]:
         """See `Exporter.encode`."""
         about = {"schema": str(SCHEMA), "digest": model.arch.digest}
-        return _reproducible(save(_state(model), about))
+        return {self.file: _reproducible(save(_state(model), about))}
 
     def open(self, path: Path) -> Runner:
         """See `Exporter.open`; the architecture is that beside the file."""

@@ -1,0 +1,93 @@
+"""Each format says what the network says, whatever blocks it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from evaluators.runtimes import GraphError
+from nas.cli import main
+from nas.exporter import EXPORTERS, Exporter, Model, save
+from search_spaces.arch import Arch, Task
+from search_spaces.frozen import frozen
+from search_spaces.network import build
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.export
+TASK = Task(3, (3, 32, 32))
+TEXT = "stem(width=8) | stage(width=16,stride=2): csc, active_shift(expand=1) | head"
+ARCH = Arch.from_text(TEXT)
+GRAPHS = ["pt2", "torchscript", "openvino", "executorch", "litert"]
+
+
+def model_of(arch: Arch) -> Model:
+    names = tuple(map(str, range(TASK.classes)))
+    return Model(arch, TASK, build(arch, TASK).eval(), names, (0.3,) * 3, (0.2,) * 3)
+
+
+@pytest.fixture(params=GRAPHS)
+def name(request: pytest.FixtureRequest) -> str:
+    if extra := EXPORTERS[request.param].missing():
+        pytest.skip(f"needs the extra {extra}")
+    return str(request.param)
+
+
+def test_a_file_agrees_with_the_network(name: str, tmp_path: Path) -> None:
+    found = save(model_of(ARCH), tmp_path / "out", [name])[-1]
+    assert found.format == name
+    assert found.agreement.holds
+    assert found.agreement.top1_agreement == 1
+    assert all((tmp_path / "out" / file).is_file() for file in EXPORTERS[name].files())
+
+
+@pytest.mark.parametrize("content", [b"", b"no such file"])
+def test_a_foreign_file_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
+    for file in EXPORTERS[name].files():
+        (tmp_path / file).write_bytes(content)
+    path = tmp_path / EXPORTERS[name].file
+    with pytest.raises(GraphError, match=f"{path.name}: .* refuses it"):
+        EXPORTERS[name]().open(path)
+
+
+def test_a_missing_runtime_names_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nas.exporter.find_spec", lambda _: None)
+    arguments = ["export", str(ARCH), "--input", "3x32x32", "--format", "litert"]
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "--out", str(tmp_path / "out")])
+    wanted = "error: format 'litert' needs: pip install 'nas-compact[litert]'"
+    assert capsys.readouterr().err.strip() == wanted
+
+
+def test_what_a_format_lacks_is_named_with_its_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(ARCH)
+    block = model.network.parts["stage0_block1"]
+    monkeypatch.setattr(block, "forward", lambda x: x * x.numpy().sum())
+    with pytest.raises(GraphError, match=r"model\.pt2: stage0_block1 \(active_shift.*\): "):
+        save(model, tmp_path / "out", ["pt2"])
+    assert not (tmp_path / "out").exists()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("far", [False, True])
+def test_frozen_shifts_move_as_before(far: bool) -> None:
+    arch = Arch.from_text("stem(width=18) | stage(width=18,stride=2): active_shift, csc | head")
+    network = build(arch, TASK).eval()
+    if far:
+        for name, offset in network.named_parameters():
+            if name.endswith(("alpha", "beta")):
+                offset.mul_(5)
+    image = torch.rand(2, *TASK.shape)
+    torch.testing.assert_close(frozen(network)(image), network(image), rtol=1e-5, atol=1e-6)
+
+
+def test_a_format_without_bodies_is_told() -> None:
+    with pytest.raises(NotImplementedError):
+        Exporter().encode(model_of(ARCH))
