@@ -58,6 +58,7 @@ def search(
     epochs: options.Epochs = None,
     finalists: options.Finalists = _DEFAULT.finalists,
     final_epochs: options.FinalEpochs = None,
+    storage: options.Storage = None,
     workers: options.Workers = None,
     ray: options.OnRay = False,
     ray_address: options.RayAddress = None,
@@ -130,14 +131,19 @@ def resume(
     ray_address: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Go on on this Ray cluster.")
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Database of the study, if it moved or has a password."),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Go on with an interrupted or killed search."""
     from .searching import resume as run
 
-    _show_result(
-        lambda progress: run(directory, progress, ray=ray, ray_address=ray_address), as_json
-    )
+    def go_on(progress: Progress) -> Result:
+        return run(directory, progress, ray=ray, ray_address=ray_address, storage=storage)
+
+    _show_result(go_on, as_json)
 
 
 @app.command()

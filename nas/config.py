@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from search_spaces.errors import NasError
+
+from .storage import located, masked
 
 
 class ConfigError(NasError, ValueError):
@@ -51,6 +53,7 @@ class SearchConfig:
         finalists: most architectures that are trained to the end and exported.
         final_epochs: most epochs of a finalist, fewer when the time is short; None is four times
             as many as `epochs`.
+        storage: URL of the database of the study; None is a SQLite file in the run folder.
         workers: processes that train at the same time, one thread each; None is one a core.
         ray: whether to train on Ray instead: one of this machine, if there is no `ray_address`.
         ray_address: cluster to train on, "auto" or HOST:PORT.
@@ -85,6 +88,7 @@ class SearchConfig:
     epochs: int | None = None
     finalists: int = 4
     final_epochs: int | None = None
+    storage: str | None = field(default=None, repr=False)  # it may hold a password
     workers: int | None = None
     ray: bool = False
     ray_address: str | None = None
@@ -141,11 +145,14 @@ class SearchConfig:
         if space is not None and Path(space).exists():
             space = str(Path(space).absolute())
         plugin = self.plugin and str(Path(self.plugin).absolute())
-        return replace(self, data=data, data_dir=folder, space=space, plugin=plugin)
+        storage = self.storage and located(self.storage)
+        return replace(
+            self, data=data, data_dir=folder, space=space, plugin=plugin, storage=storage
+        )
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the options as JSON can hold them."""
-        return asdict(self)
+        """Return the options as JSON can hold them and anybody may read them."""
+        return asdict(self) | {"storage": self.storage and masked(self.storage)}
 
     @classmethod
     def from_plain(cls, data: dict[str, Any]) -> SearchConfig:

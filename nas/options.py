@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from . import units
+from .storage import VARIABLE
 
 
 def _quantity(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -96,6 +97,16 @@ FinalEpochs = Annotated[
     _option("Search", "Most epochs of the final training; default: four times --epochs."),
 ]
 Workers = Annotated[int | None, _option("Search", "Trainings side by side; default: one a core.")]
+Storage = Annotated[
+    str | None,
+    _option(
+        "Search",
+        "Database of the study; default: a file in the run folder.",
+        "URL",
+        envvar=VARIABLE,
+        show_envvar=True,
+    ),
+]
 OnRay = Annotated[
     bool,
     typer.Option("--ray/--no-ray", help="Train on a Ray of this machine.", rich_help_panel="Ray"),

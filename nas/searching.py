@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from .files import write_text
 from .finals import Finals
 from .pareto import non_dominated, recommend
 from .progress import SILENT, Progress
+from .record import SPARE_FILE, Record, open_database
 from .report import write_report
 from .runs import (
     SPACE_FILE,
@@ -32,6 +34,7 @@ from .runs import (
 )
 from .sealing import seal_run, unseal_run
 from .setup import GOALS, OBJECTIVES, Setup
+from .storage import StudyError, with_password
 from .study import TRAINED, Study
 
 if TYPE_CHECKING:
@@ -77,6 +80,8 @@ def search(config: SearchConfig, out: Path | None = None, progress: Progress = S
         plugin.load()
     setup = Setup(config)  # finds what is wrong before a folder is made
     setup.check_budget()
+    if config.storage:
+        open_database(config.storage).engine.dispose()
     with setup.executor:  # finds a cluster before a folder is made
         directory = create_run(config.located(), out)
         with locked(directory):
@@ -92,6 +97,7 @@ def resume(
     *,
     ray: bool | None = None,
     ray_address: str | None = None,
+    storage: str | None = None,
 ) -> Result:
     """Go on with an interrupted or killed run; one that is complete is only reported again.
 
@@ -100,6 +106,8 @@ def resume(
         progress: told what happens.
         ray: go on on a Ray of this machine, or without Ray; by default where it was.
         ray_address: go on on another cluster.
+        storage: URL of the study's database, if that has moved or needs a password; by default
+            that of the environment variable `NAS_STORAGE`.
 
     Raises:
         NasError: not a run folder, one that another process works in, or its data are gone.
@@ -110,13 +118,17 @@ def resume(
     if moved:
         on_ray = ray is not False or ray_address is not None
         config = replace(config, ray=on_ray, ray_address=ray_address, workers=None)
+    if config.storage:
+        config = replace(config, storage=with_password(config.storage, storage))
+    elif storage:
+        raise StudyError(f"{directory} keeps its study in {STUDY_FILE}: leave out --storage")
     if read_run(directory)["status"] == "complete":  # nothing is left to train
         config = replace(config, ray=False, ray_address=None)
     if not (directory / SPACE_FILE).is_file():
         raise RunError(f"{directory}/{SPACE_FILE} is missing: only a search can be resumed")
     _load_same_plugin(config, directory)
     space = read_space(directory / SPACE_FILE)
-    if not (directory / STUDY_FILE).is_file():
+    if not config.storage and not (directory / STUDY_FILE).is_file():
         raise RunError(f"{directory}/{STUDY_FILE} is missing: the run's candidates are lost")
     setup = Setup(config, space)
     with locked(directory), setup.executor:
@@ -149,9 +161,11 @@ def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
         OBJECTIVES,
         sampler=config.sampler,
         budget=setup.budget,
-        storage=f"sqlite:///{directory / STUDY_FILE}",
+        storage=_record(config, directory, progress),
         seed=config.seed,
     )
+    if config.storage:
+        update_run(directory, study=study.name)
     shape = {"classes": task.classes, "shape": list(task.shape)}
     update_run(directory, space=space.name, task=shape, status="running")
     clock = Clock(directory, config.timeout)
@@ -173,6 +187,16 @@ def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
     finally:
         result = _report(study, finals, directory, status)
     return result
+
+
+def _record(config: SearchConfig, directory: Path, progress: Progress) -> Record:
+    """Return the run's own database, or its own study in one that runs share."""
+    if config.storage is None:
+        return Record(f"sqlite:///{directory / STUDY_FILE}")
+    known = read_run(directory).get("study")
+    name = known or f"{directory.name}-{secrets.token_hex(4)}"
+    spare = directory / SPARE_FILE
+    return Record(config.storage, name, existing=known is not None, spare=spare, note=progress.note)
 
 
 def _report(study: Study, finals: Finals, directory: Path, status: str) -> Result:

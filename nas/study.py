@@ -17,9 +17,11 @@ from search_spaces.budget import NO_LIMIT, Budget
 from search_spaces.cost import Cost
 from search_spaces.errors import CandidateError
 
+from .record import STUDY, Record
 from .samplers import SAMPLERS, Problem
 from .samplers._genome import distribution, parameter
-from .trials import StudyError, Trials
+from .storage import StudyError
+from .trials import Trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +72,8 @@ class Study:
         objectives: what is optimised, the most important one first.
         sampler: registered name.
         budget: proposals over it are repaired, gene by gene, until they are within.
-        storage: database URL; None keeps everything in memory. Trials found there are taken up.
+        storage: database URL, or a `Record`; None keeps everything in memory. Trials found there
+            are taken up.
         seed: of the sampler.
 
     Raises:
@@ -85,14 +88,16 @@ class Study:
         *,
         sampler: str = "auto",
         budget: Budget = NO_LIMIT,
-        storage: str | None = None,
+        storage: str | Record | None = None,
         seed: int = 0,
     ) -> None:
         self.space, self.task, self.objectives, self.budget = space, task, objectives, budget
         self._spec, self._seed = SAMPLERS[sampler], seed
         self._problem = Problem(space, task, objectives, budget)
         directions = ["maximize" if m.goal == "max" else "minimize" for m in objectives]
-        self._trials = Trials(storage, directions)
+        record = Record(storage) if isinstance(storage, str) else storage
+        self.name = record.name if record else STUDY
+        self._trials = Trials(record, directions)
         told = self._trials.told
         self._rows = {number: _row(trial) for number, trial in told.items()}
         self._inside = self._problem.within

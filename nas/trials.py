@@ -1,4 +1,4 @@
-"""What Optuna holds: its samplers think in memory, its database keeps what was told.
+"""What Optuna holds: its samplers think in memory, a `Record` keeps what was told.
 
 Asking and telling in memory keeps a proposal fast (a database commits once a gene); what is told is
 written in one transaction. A process that is killed leaves nothing half-done behind. A trial is
@@ -12,29 +12,22 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
-
-from search_spaces.errors import NasError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .record import Record
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # progress is ours to show
-STUDY = "nas"  # the name of the study in its database
 _UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
-
-
-class StudyError(NasError, RuntimeError):
-    """A study's database that cannot be read, or figures that it cannot take."""
 
 
 class Trials:
     """The trials of a study, by their candidates' numbers.
 
     Args:
-        storage: database URL; None keeps everything in memory.
+        record: what is told goes there, too; None keeps everything in memory.
         directions: of the objectives, as Optuna calls them.
 
     Attributes:
@@ -44,13 +37,12 @@ class Trials:
         StudyError: the database cannot be read.
     """
 
-    def __init__(self, storage: str | None, directions: list[str]) -> None:
-        self._directions = directions
-        self._record, rows = _open_record(storage, directions)
+    def __init__(self, record: Record | None, directions: list[str]) -> None:
+        self._directions, self._record = directions, record
+        rows = record.open(directions) if record else []
         self.told: dict[int, FrozenTrial] = {t.user_attrs["number"]: t for t in rows}
-        self._unwritten: list[FrozenTrial] = []
         self._under_way: dict[int, Trial] = {}
-        self._brain, self._outdated = _open(None, directions), True
+        self._brain, self._outdated = _open(directions), True
 
     def brain(self) -> optuna.Study:
         """Return the study that samplers see, up to date."""
@@ -83,20 +75,18 @@ class Trials:
         else:
             trial = self._brain.tell(trial, values, state)
         self.told[number] = trial
-        self._unwritten.append(trial)
-        self.flush()
+        if self._record:
+            self._record.add(trial)
         return trial
 
     def flush(self) -> None:
         """Write down what was told and is not written yet."""
-        while self._unwritten:
-            if self._record:
-                self._record.add_trial(self._unwritten[0])
-            del self._unwritten[0]
+        if self._record:
+            self._record.flush()
 
     def _renew(self) -> None:
         """Make the samplers' study anew, for Optuna changes no finished trial."""
-        old, self._brain = self._brain, _open(None, self._directions)
+        old, self._brain = self._brain, _open(self._directions)
         self._brain.add_trials([self.told[number] for number in sorted(self.told)])
         left = {t.number: t for t in old.get_trials(deepcopy=False, states=_UNFINISHED)}
         for number, trial in self._under_way.items():
@@ -107,23 +97,5 @@ class Trials:
         self._outdated = False
 
 
-def _open_record(
-    storage: str | None, directions: list[str]
-) -> tuple[optuna.Study | None, list[FrozenTrial]]:
-    if storage is None:
-        return None, []
-    try:
-        record = _open(storage, directions)
-        return record, record.get_trials()
-    except (SQLAlchemyError, StorageInternalError) as error:
-        reason = str(error).splitlines()[0]
-        raise StudyError(f"{storage} cannot be opened as a study: {reason}") from None
-
-
-def _open(storage: str | None, directions: list[str]) -> optuna.Study:
-    return optuna.create_study(
-        storage=storage,
-        study_name=STUDY,
-        directions=directions,  # type: ignore[arg-type]  # "maximize" or "minimize"
-        load_if_exists=True,
-    )
+def _open(directions: list[str]) -> optuna.Study:
+    return optuna.create_study(directions=directions)  # type: ignore[arg-type]  # as words

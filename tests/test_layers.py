@@ -27,7 +27,8 @@ TESTING = {"fvcore", "hypothesis", "numpy", "onnx", "onnxruntime", "pytest"}
 # Packages with one corner each.
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "ray": ("nas/executors/ray.py", "nas/executors/_ray_"),
-    "optuna": ("nas/study.py", "nas/trials.py", "nas/samplers"),
+    "optuna": ("nas/study.py", "nas/trials.py", "nas/record.py", "nas/samplers"),
+    "sqlalchemy": ("nas/storage.py", "nas/record.py"),
 }
 # What `nas --help` must not wait for.
 HEAVY = {"torch", "optuna", "ray", "pandas"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,3 +50,22 @@ def toy(tmp_path_factory):
     np.savez(folder / "images.npz", **splits)
     (folder / "space.json").write_text(json.dumps(SPACE))
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """Lend a PostgreSQL server, which ends with the session."""
+    server = server_or_skip()
+    yield server
+    server.remove()
+
+
+def server_or_skip():
+    """Start a PostgreSQL server, or skip the test where there is none."""
+    spec = importlib.util.spec_from_file_location("postgres", Path(__file__).parent / "postgres.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if module.programs() is None:
+        pytest.skip("needs PostgreSQL: apt install postgresql")
+    pytest.importorskip("psycopg", reason="needs psycopg: pip install 'nas-compact[postgresql]'")
+    return module.Postgres()

@@ -18,6 +18,7 @@ import nas
 from evaluators.evaluator import Report
 from nas.exporter import read
 from nas.progress import Progress
+from nas.storage import StudyError
 from search_spaces.arch import Arch
 from search_spaces.errors import BudgetError, CandidateError, NasError, UnknownName
 
@@ -357,3 +358,18 @@ class TestRefusals:
     def test_only_a_run_folder_can_be_resumed(self, tmp_path):
         with pytest.raises(OSError, match="is not a run folder"):
             nas.resume(tmp_path)
+
+
+def test_a_study_in_another_database(config, tmp_path):
+    """Two runs share a file, one is resumed, and no run folder has a study of its own."""
+    shared = replace(config, storage=f"sqlite:///{tmp_path / 'shared.db'}", trials=1, finalists=1)
+    runs = [tmp_path / "one", tmp_path / "other"]
+    for seed, run in enumerate(runs):
+        nas.search(replace(shared, seed=seed), run)
+    again = nas.resume(runs[0])
+    assert len(again.trials) == 1
+    assert not (runs[0] / "study.db").exists()
+    names = [json.loads((run / "run.json").read_text())["study"] for run in runs]
+    assert len(set(names)) == 2
+    with pytest.raises(StudyError, match=r"keeps its study in study\.db"):
+        nas.resume(nas.search(replace(config, trials=1), tmp_path / "own").directory, storage="x")

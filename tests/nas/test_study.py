@@ -5,9 +5,10 @@ import pytest
 from optuna import load_study
 
 from evaluators.evaluator import Metric, Report
+from nas.record import STUDY
 from nas.samplers import SAMPLERS
+from nas.storage import StudyError
 from nas.study import Study
-from nas.trials import STUDY, StudyError
 from search_spaces.arch import Task
 from search_spaces.blocks.mbconv import MBConv
 from search_spaces.budget import Budget
