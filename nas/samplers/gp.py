@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def _make(_: Problem, seed: int) -> GPSampler:
     if find_spec("scipy") is None:
-        raise UnknownName("sampler 'gp' needs SciPy: pip install 'nas-compact[gp]'; 'auto' does without")
+        raise UnknownName(
+            "sampler 'gp' needs SciPy: pip install 'nas-compact[gp]'; 'auto' does without"
+        )
     return GPSampler(seed=seed, deterministic_objective=False)
 
 
