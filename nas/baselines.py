@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -47,6 +48,8 @@ _IDLE = {  # options of a search that mean nothing here
     "space", "sampler", "scheduler", "eta", "fidelity", "warm_start", "budget_latency", "trials",
     "epochs", "finalists",
 }  # fmt: skip
+_STEPS = [0.5, 0.4, 0.3, 0.2, 0.1, 0.0]  # places among the choices of a width or a depth
+_LEVELS = sorted(product(_STEPS, _STEPS), key=sum, reverse=True)  # of widths, and of depths
 _PROBE = 512  # images on which a network's speed is taken before its epochs are planned
 
 
@@ -188,23 +191,24 @@ def one_family_each(space: Space, allows: Callable[[Arch], bool] = lambda _: Tru
     """Return an architecture of the space for each of the six families that it offers.
 
     All its blocks are of the family's kind, with the kind's default knobs or the nearest choices;
-    widths and depths are the middle ones, or lower ones that `allows` wants.
+    widths and depths are the middle ones, or lower ones that `allows` wants, as few steps lower as
+    possible.
     """
     kinds = set.intersection(*({m.kind for m in stage.blocks} for stage in space.stages))
     archs = []
     for kind in FAMILIES.values():
         if kind in kinds:
-            drawn = [space.draw(partial(_choose, kind, level)) for level in (0.5, 0.35, 0.2, 0.0)]
+            drawn = [space.draw(partial(_choose, kind, *levels)) for levels in _LEVELS]
             archs.append(next(filter(allows, drawn), drawn[-1]))
     return archs
 
 
-def _choose(kind: str, level: float, gene: str, choices: tuple[Any, ...]) -> Any:
+def _choose(kind: str, width: float, depth: float, gene: str, choices: tuple[Any, ...]) -> Any:
     *_, owner, name = ("", *gene.split("."))
     if name == "kind":
         return kind
-    if owner != kind:  # a width or a depth
-        return choices[int(len(choices) * level)]
+    if owner != kind:
+        return choices[int(len(choices) * (depth if name == "depth" else width))]
     default = getattr(BLOCKS[kind](), name)
     if default in choices:
         return default

@@ -119,6 +119,8 @@ def baselines(
         console.print(f"Table: {done.directory / 'baselines.csv'}", soft_wrap=True)
     if done.status == "interrupted":
         sys.exit(130)
+    if done.table["reason"].notna().all():
+        sys.exit(1)
 
 
 @app.command()

@@ -57,9 +57,10 @@ def _networks() -> list[Row]:
     rows = []
     for name, network in NETWORKS.items():
         cost = network.arch.cost(network.task)
-        top1 = network.top1.value if network.top1 else None
-        figures = {"params": cost.params, "MACs": cost.macs, "top-1": top1}
-        rows.append({"name": name} | figures | {"source": network.source})
+        top1 = network.top1
+        figures = {"params": cost.params, "macs": cost.macs, "top1": top1 and top1.value}
+        by = {"top1_source": top1 and network.cite(top1)}
+        rows.append({"name": name} | figures | by | {"source": network.source})
     return rows
 
 

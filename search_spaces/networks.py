@@ -11,6 +11,7 @@ from .registry import Registry
 IMAGENET = Task(classes=1000, shape=(3, 224, 224))
 CIFAR10 = Task(classes=10, shape=(3, 32, 32))
 _OTHERS = {  # who published figures of other people's networks, and where
+    "Chen et al. 2018": "Chen et al. 2018, arXiv:1804.07573",
     "Liu et al. 2024": "Liu et al. 2024, arXiv:2404.07236",
     "torchvision": "torchvision's weights",
 }

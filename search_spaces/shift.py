@@ -51,10 +51,16 @@ class Shift(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, ceil(H/stride), ceil(W/stride))."""
+        """(B, C, H, W) -> (B, C, ceil(H/stride), ceil(W/stride)).
+
+        Raises:
+            SpecError: the map has another number of channels.
+        """
         dy, dx = self.offsets()
         if _is_traced():
             return self.pure.place(x, *map(_constant, (dy, dx)))
+        if x.ndim != 4 or x.shape[1] != len(dy):
+            raise SpecError(f"a shift of {len(dy)} `channels` takes no map of {tuple(x.shape)}")
         form = self._compiled if usable(x, dy) else self.pure
         return moved(form, x, dy, dx, normalise=self.normalise)
 

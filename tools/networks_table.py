@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from search_spaces.networks import NETWORKS, Figure
 
-SOURCES = {"paper": "p", "code": "c", "torchvision": "t", "Liu et al. 2024": "l"}
+SOURCES = {
+    "paper": "p",
+    "code": "c",
+    "torchvision": "t",
+    "Liu et al. 2024": "l",
+    "Chen et al. 2018": "f",
+}
 
 
 def figures() -> str:
@@ -32,7 +38,8 @@ def departures() -> str:
     """Return the list of departures, networks with the same ones together."""
     names: dict[str, list[str]] = {}
     for name, network in NETWORKS.items():
-        names.setdefault(network.departures or "None.", []).append(f"`{name}`")
+        if network.departures:
+            names.setdefault(network.departures, []).append(f"`{name}`")
     return "\n".join(f"* {', '.join(group)}: {text}" for text, group in names.items())
 
 

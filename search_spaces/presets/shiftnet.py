@@ -2,7 +2,8 @@
 
 Source: Wu et al. 2017, arXiv:1711.08141. No code of these networks was released:
 their layers come from the survey of Lang & Xia 2020 and a third party's reimplementation, and the
-counts that these give are those quoted by Liu et al. 2024.
+counts that these give are those quoted by Liu et al. 2024 (C: by Chen et al. 2018, of a network for
+faces).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ for _variant, (_stem, _units, _figures) in FIGURES.items():
         Published(
             shiftnet(_stem, _units),
             "Wu et al. 2017, arXiv:1711.08141",
-            *quoted("Liu et al. 2024", *_figures),
+            *quoted("Chen et al. 2018" if _variant == "c" else "Liu et al. 2024", *_figures),
             departures=DEPARTURES[_variant],
         )
     )

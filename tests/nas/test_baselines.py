@@ -44,6 +44,7 @@ def test_a_warm_start_is_within_the_budget():
     archs = one_family_each(SPACES["small"], inside.allows)
     assert len({kind_of(type(b)) for arch in archs for s in arch.stages for b in s.blocks}) == 6
     assert all(map(inside.allows, archs))
+    assert min(arch.cost(TASK).params for arch in archs) > 60_000 / 3  # none far below it
 
 
 def test_a_family_that_a_space_lacks_is_left_out(toy):
@@ -97,8 +98,8 @@ def test_figures_are_cited():
 
 
 def test_a_default_that_is_not_offered_gives_way_to_the_nearest_choice():
-    assert _choose("mbconv", 0.5, "s0.b0.mbconv.expand", (1, 4)) == 4  # the default is 6
-    assert _choose("shufflev2", 0.5, "s0.b0.shufflev2.layout", ("equal",)) == "equal"
+    assert _choose("mbconv", 0.5, 0.5, "s0.b0.mbconv.expand", (1, 4)) == 4  # the default is 6
+    assert _choose("shufflev2", 0.5, 0.5, "s0.b0.shufflev2.layout", ("equal",)) == "equal"
 
 
 def test_the_table_fits_80_columns(capsys):

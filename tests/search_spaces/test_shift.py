@@ -340,3 +340,10 @@ def test_just_below_a_half_is_not_rounded_up():
     with torch.no_grad():
         shift.a.fill_(0.49999997)
     assert shift.unshifted_share() == 1.0
+
+
+@pytest.mark.parametrize("shift", [GroupedShift(90), ActiveShift(90), SparseShift(90)])
+@pytest.mark.parametrize("shape", [(2, 18, 5, 5), (90, 5, 5)])
+def test_a_map_of_other_channels_is_refused(shift, shape):
+    with pytest.raises(SpecError, match="a shift of 90 `channels` takes no map of"):
+        shift(torch.rand(shape))
