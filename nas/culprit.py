@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from evaluators.runtimes import GraphError
 from search_spaces.arch import Part, Task
+from search_spaces.block import Block, kind_of
 
 from .exporter import Model
 
@@ -34,8 +35,9 @@ def encoded(exporter: Exporter, model: Model) -> Mapping[str, bytes]:
             try:
                 exporter.encode(_alone(part, model))
             except GraphError as cause:
-                name = f"{part.name} ({part.spec})"
-                raise GraphError(f"{exporter.file}: {name}: {cause}") from error
+                spec = part.spec
+                kind = f" ({kind_of(type(spec))})" if isinstance(spec, Block) else ""
+                raise GraphError(f"{exporter.file}: {part.name}{kind}: {cause}") from error
         raise GraphError(f"{exporter.file}: {error}") from error
 
 

@@ -110,7 +110,7 @@ def test_an_onnx_file_that_differs_is_not_written(
 def test_scores_that_are_no_numbers_are_refused(model: Model, tmp_path: Path) -> None:
     with torch.no_grad():
         next(model.network.parameters()).fill_(float("nan"))
-    for format_ in EXPORTERS:
+    for format_ in (name for name, exporter in EXPORTERS.items() if not exporter.missing()):
         with pytest.raises(ExportError, match=r"nan|NaN"):
             save(model, tmp_path, [format_])
     assert not list(tmp_path.iterdir())
