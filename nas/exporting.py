@@ -65,6 +65,8 @@ def find_model(source: str) -> Path | None:
     Raises:
         SpecError: a run without this model, without any, or with several to choose from.
     """
+    if "|" in source:  # one line of text, which may be longer than a file's name can be
+        return None
     text, _, digest = source.rpartition(":")
     path, digest = (Path(text), digest) if text and Path(text).is_dir() else (Path(source), "")
     if (path / "task.json").is_file():

@@ -13,6 +13,7 @@ import nas
 from nas.checksums import FILE, read, seal, text
 from nas.cli import main
 from nas.exporter import ExportError, Model, save
+from nas.exporting import find_model
 from nas.finalists import keep_metrics
 from search_spaces.arch import Arch, Task
 from search_spaces.network import build
@@ -180,3 +181,7 @@ def test_further_formats_of_the_same_model_join(run: Path) -> None:
     assert call("export", run, "--format", "python", "--out", model_of(run)) == 0
     assert {"model.onnx", "network.py", "metrics.json"} <= read(model_of(run)).keys()
     assert call("verify", run) == 0
+
+
+def test_one_line_of_text_may_be_longer_than_a_file_name():
+    assert find_model("stem(width=8) | " + "stage(width=8,stride=2): mbconv | " * 20 + "head") is None
