@@ -184,4 +184,5 @@ def test_further_formats_of_the_same_model_join(run: Path) -> None:
 
 
 def test_one_line_of_text_may_be_longer_than_a_file_name():
-    assert find_model("stem(width=8) | " + "stage(width=8,stride=2): mbconv | " * 20 + "head") is None
+    stages = "stage(width=8,stride=2): mbconv | " * 20
+    assert find_model(f"stem(width=8) | {stages}head") is None
