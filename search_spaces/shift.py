@@ -130,7 +130,7 @@ class SparseShift(Shift):
     """Channels move by learned offsets rounded to integers, half away from zero.
 
     The gradient is that of the bilinear shift at the real offsets. `penalty`, added to the loss,
-    draws offsets to zero, where a channel costs nothing.
+    draws offsets to zero.
 
     Args:
         channels: of the map.
