@@ -59,11 +59,20 @@ class Training:
         images: to train and validate on.
         recipe: how to train.
         begun: epochs that `network` has behind it; the images come in another order than in these.
+        whole: epochs of the training that this is a part of; by default it is all of it.
     """
 
-    def __init__(self, network: nn.Module, images: Images, recipe: Recipe, begun: int = 0) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        images: Images,
+        recipe: Recipe,
+        *,
+        begun: int = 0,
+        whole: int | None = None,
+    ) -> None:
         keep_freed_memory()
-        self._begun = begun
+        self._begun, self._whole = begun, whole or recipe.epochs
         self.average, self.network = network.eval(), deepcopy(network).train()
         self.images, self.recipe = images, recipe
         self.epoch = self.best_epoch = 0
@@ -144,7 +153,7 @@ class Training:
 
     def _step(self, step: int, index: Tensor, generator: Generator) -> Tensor:
         recipe, steps = self.recipe, self._steps * self.recipe.epochs
-        if 2 * step >= steps:
+        if 2 * (self._begun * self._steps + step) >= self._whole * self._steps:
             for module in self._penalised:
                 module.freeze()
         pixels = augment(gather(self.images.train.images, index), recipe, generator)

@@ -76,7 +76,8 @@ def train_to_rung(
     for i, rung in enumerate(rungs[done:], start=done):
         begun = rungs[i - 1].epochs if i else 0
         part = reduced(images, rung.share, rung.resolution, recipe.seed)
-        training = Training(network, part, replace(recipe, epochs=rung.epochs - begun), begun)
+        leg = replace(recipe, epochs=rung.epochs - begun)
+        training = Training(network, part, leg, begun=begun, whole=recipe.epochs)
         for result in _epochs(training, None):
             epoch, pixels = begun + result.epoch, part.train.images[0].numel()
             if checkpoint is not None and epoch == rungs[-1].epochs < recipe.epochs:

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from search_spaces.errors import NasError
 from search_spaces.plugins import read_plugin
 
 from . import options
 from .config import SearchConfig
+from .console import console_for
 from .latency_cli import app as latency_app
+from .model_cli import app as model_app
 
 if TYPE_CHECKING:
     from .progress import Progress
@@ -30,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(latency_app, name="latency")
+app.add_typer(model_app)  # without a name: its commands stand beside ours
 _DEFAULT = SearchConfig()
 
 
@@ -109,7 +111,7 @@ def baselines(
     from .baselines import baselines as run
     from .live import live_progress, print_baselines, table_to_plain
 
-    console = _console(stderr=as_json)
+    console = console_for(stderr=as_json)
     with live_progress(console) as progress:
         done = run(config, out, progress)
     if as_json:
@@ -174,7 +176,7 @@ def show(
     if as_json:
         print(json.dumps(description, indent=2))
     else:
-        print_layers(description, _console())
+        print_layers(description, console_for())
 
 
 @app.command("space")
@@ -203,7 +205,7 @@ def space_(
     if as_json:
         print(json.dumps(description, indent=2))
     else:
-        print_space(description, _console())
+        print_space(description, console_for())
 
 
 @app.command()
@@ -237,89 +239,7 @@ def measure(
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        print_measurement(found, _console())
-
-
-@app.command()
-def export(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="ARCH|RUN[:DIGEST]|DIR", help="A model's folder, a run, or what `show` takes."
-        ),
-    ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the model's files.")],
-    formats: Annotated[
-        str, typer.Option("--format", metavar="F,...", help="See `nas list formats`.")
-    ] = "safetensors,onnx",
-    image: options.Input = None,
-    classes: options.Classes = None,
-    plugin: options.Plugin = None,
-    as_json: options.Json = False,
-) -> None:
-    """Write a model as files of other formats, each compared with PyTorch and timed."""
-    from .exporting import export_model, print_exported
-
-    if plugin:
-        read_plugin(Path(plugin)).load()
-    rows = export_model(source, formats, out, image=image, classes=classes)
-    if as_json:
-        print(json.dumps(rows, indent=2))
-    else:
-        print_exported(rows, _console())
-
-
-@app.command()
-def verify(
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder of a model or of a run.")
-    ],
-    plugin: options.Plugin = None,
-) -> None:
-    """Tell whether a model's files, or all those of a run, are the ones that were written."""
-    from .verify import verify as run
-
-    if plugin:
-        read_plugin(Path(plugin)).load()
-    models, faults = run(directory)
-    for fault in faults:
-        print(" ".join(fault.split()))
-    if faults:
-        sys.exit(1)
-    print(f"{len(models)} model{'' if len(models) == 1 else 's'} as written")
-
-
-@app.command()
-def push(
-    source: Annotated[
-        str, typer.Argument(metavar="DIR|RUN[:DIGEST]", help="A model's folder, or a run.")
-    ],
-    hub: Annotated[str, typer.Argument(metavar="HUB", help="A folder, or an fsspec URL.")],
-    name: Annotated[
-        str | None, typer.Option(help="In the hub; default: the architecture's digest.")
-    ] = None,
-) -> None:
-    """Copy a model into a hub, as a version that is never overwritten."""
-    from .hub import Hub
-
-    pushed, new = Hub(hub).push(source, name)
-    print(f"pushed {pushed}" if new else f"{pushed} is there already")
-
-
-@app.command()
-def pull(
-    model: Annotated[
-        str, typer.Argument(metavar="HUB/NAME[@VERSION]", help="Default: the newest version.")
-    ],
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Default: NAME in this folder.")
-    ] = None,
-) -> None:
-    """Copy a model from a hub, verified before it gets its name."""
-    from .hub import split_model
-
-    hub, wanted = split_model(model)
-    print(hub.pull(wanted, out or Path(wanted.partition("@")[0])))
+        print_measurement(found, console_for())
 
 
 @app.command("list")
@@ -349,13 +269,7 @@ def list_(
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
-        print_list(rows, _console())
-
-
-def _console(stderr: bool = False) -> Console:
-    """Return a console as wide as the terminal, or wide enough that `grep` finds whole words."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=250)
+        print_list(rows, console_for())
 
 
 def _print_version(wanted: bool) -> None:
@@ -399,7 +313,7 @@ def _refuse(message: str) -> None:
 def _show_result(run: Callable[[Progress], Result], as_json: bool) -> None:
     from .live import live_progress, print_result, result_to_plain
 
-    console = _console(stderr=as_json)
+    console = console_for(stderr=as_json)
     with live_progress(console) as progress:
         result = run(progress)
     if as_json:

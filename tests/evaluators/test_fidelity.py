@@ -8,12 +8,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from evaluators.accuracy import Accuracy
 from evaluators.checkpoint import write_checkpoint
 from evaluators.fidelity import FIDELITIES, Fidelity, reduced, rungs
 from evaluators.training import train, train_to_rung
 from search_spaces.errors import SpecError
+from search_spaces.shift import SparseShift
 from tests.evaluators.toy import IMAGES, RECIPE, fingerprint, toy_images, toy_network
 
 LADDERS = {
@@ -106,6 +108,18 @@ def test_going_on_from_a_rung_equals_not_having_paused(kind: str, tmp_path: Path
     accuracies = [(r.epoch, r.loss, r.accuracy) for r in [*first, *rest]]
     assert accuracies == [(r.epoch, r.loss, r.accuracy) for r in whole]
     assert fingerprint(paused) == fingerprint(straight)
+
+
+def test_offsets_are_frozen_in_the_second_half_of_the_whole_training() -> None:
+    shift = SparseShift(9)
+    layers = (nn.Conv2d(1, 9, 1), shift, nn.Conv2d(9, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    ladder = (Fidelity(2), Fidelity(4), Fidelity(8))
+    recipe = replace(RECIPE, epochs=8, shift_penalty=1e-3)
+    seen = [shift.a.detach().clone()]
+    for _ in train_to_rung(nn.Sequential(*layers), IMAGES, recipe, ladder):
+        seen.append(shift.a.detach().clone())
+    still = [torch.equal(before, after) for before, after in pairwise(seen)]
+    assert still == [False] * 4 + [True] * 4
 
 
 def test_a_training_with_one_rung_is_a_training() -> None:
