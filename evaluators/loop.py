@@ -153,14 +153,16 @@ class Training:
 
     def _step(self, step: int, index: Tensor, generator: Generator) -> Tensor:
         recipe, steps = self.recipe, self._steps * self.recipe.epochs
+        penalised = self._penalised
         if 2 * (self._begun * self._steps + step) >= self._whole * self._steps:
-            for module in self._penalised:
+            for module in penalised:
                 module.freeze()
+            penalised = []  # what no longer learns is not penalised either
         pixels = augment(gather(self.images.train.images, index), recipe, generator)
         labels = self.images.train.labels[index].to(self._device)
         logits = self.network(normalise(pixels.to(self._device), self.images))
         loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-        penalties = [module.penalty(recipe.shift_norm) for module in self._penalised]
+        penalties = [module.penalty(recipe.shift_norm) for module in penalised]
         self._optimizer.zero_grad()
         total = loss + recipe.shift_penalty * sum(penalties)
         total.backward()  # type: ignore[no-untyped-call]

@@ -98,6 +98,23 @@ def test_sparse_shifts_are_penalised_and_freeze_half_way(norm: str) -> None:
     assert sizes[0] > sizes[1] > sizes[2] == sizes[3] == sizes[4]
 
 
+def test_the_loss_has_no_penalty_once_the_shifts_are_frozen() -> None:
+    asked_frozen = []
+
+    class Watched(SparseShift):
+        def penalty(self, norm: str = "l1") -> torch.Tensor:
+            asked_frozen.append(not self.a.requires_grad)
+            return super().penalty(norm)
+
+    network = ShiftNet()
+    network.sparse = Watched(18)
+    training = Training(network, IMAGES, replace(RECIPE, epochs=2))
+    training.run_epoch()
+    assert asked_frozen
+    training.run_epoch()
+    assert not any(asked_frozen)
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3])
 @pytest.mark.parametrize("compiled", ["0", "1"])
 def test_going_on_across_the_freeze_equals_not_having_stopped(

@@ -47,12 +47,15 @@ class TestEESP(BlockContract):
         with pytest.raises(SpecError, match=r"`image` .* cannot be halved to `hw_out` \(=\(5, 3\)"):
             EESP().cost(site)
 
+    @pytest.mark.parametrize("dilation", [2, 3, 4])
     @pytest.mark.parametrize("image", [False, True])
-    def test_strided_unit_equals_the_reference(self, image: bool) -> None:
-        self.check(EESP(dilation=3, image=image), SITE, image)
+    def test_strided_unit_equals_the_reference(self, image: bool, dilation: int) -> None:
+        self.check(EESP(dilation=dilation, image=image), SITE, image)
 
-    def test_unit_equals_the_reference(self) -> None:
-        self.check(EESP(branches=2, dilation=2), Site(16, 16, hw=(5, 7)), image=False)
+    @pytest.mark.parametrize("dilation", [2, 3, 4])
+    @pytest.mark.parametrize("branches", [2, 4])
+    def test_unit_equals_the_reference(self, branches: int, dilation: int) -> None:
+        self.check(EESP(branches, dilation), Site(16, 16, hw=(5, 7)), image=False)
 
     def check(self, spec: EESP, site: Site, image: bool) -> None:
         unit = spec.build(site).double()
