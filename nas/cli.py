@@ -69,6 +69,7 @@ def search(
     concurrency: options.Concurrency = None,
     latency_resource: options.LatencyResource = None,
     seed: options.Seed = _DEFAULT.seed,
+    deterministic: options.Deterministic = False,
     out: options.Out = None,
     as_json: options.Json = False,
 ) -> None:

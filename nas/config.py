@@ -63,6 +63,8 @@ class SearchConfig:
             the head node.
         concurrency: trainings at the same time on Ray; None is as many as there is room for.
         seed: what all randomness derives from.
+        deterministic: whether the table of trials depends on nothing but the options and the
+            latencies that this device has measured before: neither on `workers` nor on the clock.
     """
 
     data: str = "bundled"
@@ -97,6 +99,7 @@ class SearchConfig:
     concurrency: int | None = None
     latency_resource: str | None = None
     seed: int = 0
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -127,6 +130,13 @@ class SearchConfig:
             )
         if self.on_ray and self.workers is not None:
             raise ConfigError("`workers` is for this machine alone; with Ray it is `concurrency`")
+        if self.deterministic and self.timeout is not None:
+            raise ConfigError(
+                f"`deterministic` rules out `timeout` (={self.timeout:g}): what fits into a time "
+                "depends on the machine; give `trials` alone"
+            )
+        if self.deterministic and self.on_ray:
+            raise ConfigError("`deterministic` is for workers of this machine: leave out Ray")
         if self.warm_start not in (None, "baselines"):
             raise ConfigError(f"`warm_start` (={self.warm_start!r}) must be 'baselines'")
         if self.trials is None and self.timeout is None:

@@ -129,6 +129,8 @@ class Exploration:
     def _goes_on(self, candidate: Candidate, report: Report) -> bool:
         known = self._known[candidate.number]
         known.metrics |= {**report.metrics, "epochs": report.step}
+        if self._config.deterministic:
+            del known.metrics["images_per_s"]  # the one figure that no two runs share
         known.curve[report.step - 1 :] = [known.metrics["accuracy"]]
         stage = f"epoch {report.step}/{self._setup.epochs}"
         self._progress.stage(str(candidate.number), stage, known.metrics)

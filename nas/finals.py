@@ -8,7 +8,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from evaluators.device import device
-from evaluators.footprint import footprint
+from evaluators.footprint import file_size, footprint
 from evaluators.program import program_of
 from evaluators.target import parse_target
 from search_spaces.errors import NasError
@@ -87,8 +87,9 @@ class Finals:
     def _footprint(self, arch: Arch) -> dict[str, float]:
         """Return what an inference takes beside time, as far as that can be told."""
         target = parse_target(self._setup.config.target)
+        figures = file_size if self._setup.config.deterministic else footprint
         try:
-            return footprint(program_of(arch, self._setup.task, target))
+            return figures(program_of(arch, self._setup.task, target))
         except NasError as error:  # it ran a moment ago; what is left out costs no finalist
             self._progress.note(f"{arch.digest}: memory and energy were not measured: {error}")
             return {}
@@ -117,8 +118,8 @@ class Finals:
         if planned is None:
             trials, config = self._measured_front(), self._setup.config
             digests = choose_finalists(trials, config.finalists)
-            speeds = trials.set_index("digest")["images_per_s"][digests].tolist() if digests else []
-            times = [self._setup.train_images / speed for speed in speeds]
+            known = trials.set_index("digest").reindex(digests, columns=["images_per_s"])
+            times = [self._setup.train_images / speed for speed in known["images_per_s"]]
             left = self._clock.left()
             seconds = None if left is None else left * _PLANNED
             workers = self._setup.executor.workers

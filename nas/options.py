@@ -123,6 +123,14 @@ Concurrency = Annotated[
     int | None, _option("Ray", "Trainings side by side; default: as many as there is room for.")
 ]
 Seed = Annotated[int, _option("Search", "What all randomness derives from.")]
+Deterministic = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic",
+        help="The same table for any number of workers; needs --trials.",
+        rich_help_panel="Search",
+    ),
+]
 Input = Annotated[
     str | None,
     typer.Option(

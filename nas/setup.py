@@ -14,6 +14,7 @@ from evaluators.isolated import Isolated
 from evaluators.latency import Latency
 from evaluators.predicted_latency import PredictedLatency
 from evaluators.recipe import Recipe
+from evaluators.remembered_latency import RememberedLatency
 from search_spaces.arch import Task
 from search_spaces.budget import NO_LIMIT, Budget
 from search_spaces.spaces import find_space, space_for
@@ -21,6 +22,7 @@ from search_spaces.spaces import find_space, space_for
 from .config import ConfigError
 from .executors.local import LocalExecutor
 from .executors.ray import RayExecutor
+from .executors.waves import Waves
 from .halving import SCHEDULERS
 from .samplers import SAMPLERS
 
@@ -74,15 +76,17 @@ class Setup:
             config.data, config.data_dir, config.download, config.image_size, config.seed
         )
         self.workers = config.workers or len(cores())
-        self.executor: Executor = LocalExecutor(self.workers)
+        local = LocalExecutor(self.workers, deterministic=config.deterministic)
+        self.executor: Executor = Waves(local) if config.deterministic else local
         child: Child | RayExecutor = Child()
         if config.on_ray:
             self.executor = child = self._ray()
-        latency = Latency(config.target, config.latency_tolerance)
+        kind = RememberedLatency if config.deterministic else Latency
+        latency = kind(config.target, config.latency_tolerance)
         self.latency = self.screening = Isolated(latency, child)
         if config.predict_latency:
             self.screening = Isolated(PredictedLatency(latency, config.budget_latency), child)
-        if self.workers > len(cores()):
+        if self.workers > len(cores()) and not config.deterministic:  # there it changes nothing
             raise ConfigError(
                 f"`workers` (={self.workers}) must be at most the number of cores (={len(cores())})"
             )

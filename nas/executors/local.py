@@ -85,12 +85,13 @@ class LocalExecutor:
 
     Args:
         workers: processes that work at the same time.
+        deterministic: whether they refuse operations whose results vary from run to run.
 
     Use it as a context manager: leaving it ends the processes.
     """
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    def __init__(self, workers: int, *, deterministic: bool = False) -> None:
+        self.workers, self._deterministic = workers, deterministic
         self._idle: list[_Worker[Any]] = []
         self._busy: dict[Connection, _Worker[Any]] = {}
 
@@ -156,7 +157,7 @@ class LocalExecutor:
                 worker.end()
             else:
                 return worker
-        worker = _Worker[J]()
+        worker = _Worker[J](self._deterministic)
         worker.begin(job)
         return worker
 
@@ -207,8 +208,8 @@ class _Worker(Generic[J]):
     key: J
     ready = False  # whether it has come so far as to take jobs
 
-    def __init__(self) -> None:
-        self._process, self.connection = spawn(_serve, loaded_plugins())
+    def __init__(self, deterministic: bool) -> None:
+        self._process, self.connection = spawn(_serve, loaded_plugins(), deterministic)
 
     def begin(self, job: Job[J]) -> None:
         self.key = job.key
@@ -223,11 +224,12 @@ class _Worker(Generic[J]):
         return exit_text(self._process.exitcode)
 
 
-def _serve(connection: Connection, plugins: tuple[Plugin, ...]) -> None:
+def _serve(connection: Connection, plugins: tuple[Plugin, ...], deterministic: bool) -> None:
     """Run jobs as they come; the parent decides after each report and ends this process."""
     import torch
 
     torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(deterministic)
     for plugin in plugins:  # jobs are made of what they define
         plugin.load()
     try:

@@ -12,8 +12,10 @@ import torch
 from evaluators.cores import cores
 from evaluators.evaluator import EVALUATORS
 from evaluators.latency import Latency
+from evaluators.latency_model import LatencyModel
 from evaluators.pairs import Reading
 from evaluators.reference import REFERENCE
+from evaluators.remembered_latency import RememberedLatency
 from search_spaces.arch import Arch, Stage, Task
 from search_spaces.block import BLOCKS
 from search_spaces.errors import CandidateError, SpecError, UnknownName
@@ -45,6 +47,19 @@ def test_a_target_measures_and_leaves_the_process_as_it_was(target: str, tmp_pat
     assert metrics["latency_runs"] >= 1
     assert metrics["latency_flagged"] in (0, 1)
     assert (cores(), torch.get_num_threads()) == (usual, threads)
+
+
+def test_what_is_remembered_is_measured_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latency = RememberedLatency(seconds=0.2, cache=tmp_path / "latency.sqlite")
+    (first,) = latency(TINY, TASK)
+    monkeypatch.setattr("evaluators.latency.read", None)
+    assert list(latency(TINY, TASK)) == [first]
+    assert first.metrics["latency_low_ms"] <= first.metrics["latency_ms"]
+    wider = RememberedLatency(tolerance=1e-9, cache=latency.cache)
+    assert next(wider(TINY, TASK)).metrics["latency_flagged"] == 1
+    assert not LatencyModel(latency, TASK).networks  # predictions know nothing of it
 
 
 def test_the_reference_never_changes() -> None:

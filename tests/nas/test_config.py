@@ -16,6 +16,11 @@ def test_plain_values_give_the_configuration_back():
         ({"budget_latency": 0.0}, "`budget_latency` .=0.0. must be positive"),
         ({"timeout": None}, "`trials` or `timeout` must be given"),
         ({"seed": -1}, "`seed` .=-1. must be from 0 to"),
+        ({"deterministic": True}, "rules out `timeout` .=600.: .*; give `trials` alone"),
+        (
+            {"deterministic": True, "trials": 1, "timeout": None, "ray": True},
+            "`deterministic` is for workers of this machine: leave out Ray",
+        ),
     ],
 )
 def test_broken_rules_are_named(options, message):
