@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
+from .randaugment import randaugment
+
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
@@ -29,7 +31,7 @@ def normalise(batch: Tensor, images: Images) -> Tensor:
 
 
 def augment(batch: Tensor, recipe: Recipe, generator: Generator) -> Tensor:
-    """Move, mirror and cut each image of bytes by itself; shape, type and order unchanged.
+    """Move, mirror, distort and cut each image of bytes by itself; shape, type, order unchanged.
 
     What moves in from outside, and what is cut out, is black.
     """
@@ -38,6 +40,8 @@ def augment(batch: Tensor, recipe: Recipe, generator: Generator) -> Tensor:
     if recipe.flip:
         mirrored = torch.rand(len(batch), 1, 1, 1, generator=generator) < 0.5
         batch = torch.where(mirrored.to(batch.device), batch.flip(3), batch)
+    if recipe.randaugment:
+        batch = randaugment(batch, recipe.randaugment, recipe.magnitude, generator)
     if recipe.erase:
         batch = batch * ~_squares(batch, recipe.erase, generator)
     return batch

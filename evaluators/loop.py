@@ -11,23 +11,26 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F
 
 from search_spaces.errors import CandidateError, SpecError
 
 from .augment import augment, gather, normalise
 from .memory import keep_freed_memory, memory_suffices
+from .mixing import mixed
+from .objective import objective
 from .optimizer import clipped, penalised, set_lr, sgd
 from .predict import evaluate
 from .quiet import working
 from .recipe import steps_per_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .checkpoint import State
     from .data import Images
     from .recipe import Recipe
+
+    Teacher = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,18 @@ class EpochResult:
 
     Args:
         loss: mean over the training images, as augmented, with smoothed labels.
+        train_accuracy: share of these images that the weights of the moment put into their class.
         accuracy: of the averaged weights on the validation images.
+        lr: learning rate of the last step.
         images_per_s: of training alone.
         seconds: of training and validation.
     """
 
     epoch: int
     loss: float
+    train_accuracy: float
     accuracy: float
+    lr: float
     images_per_s: float
     seconds: float
 
@@ -60,6 +67,10 @@ class Training:
         recipe: how to train.
         begun: epochs that `network` has behind it; the images come in another order than in these.
         whole: epochs of the training that this is a part of; by default it is all of it.
+        teacher: maps pixels from 0 to 1 to scores that the network learns, too.
+
+    Raises:
+        SpecError: a teacher without a share in the loss, or a share without a teacher.
     """
 
     def __init__(
@@ -70,11 +81,16 @@ class Training:
         *,
         begun: int = 0,
         whole: int | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
+        if (teacher is None) == (recipe.distill > 0):
+            way_out = "name a teacher" if teacher is None else "it weighs what the teacher says"
+            raise SpecError(f"`distill` (={recipe.distill}) and a teacher go together: {way_out}")
         keep_freed_memory()
         self._begun, self._whole = begun, whole or recipe.epochs
         self.average, self.network = network.eval(), deepcopy(network).train()
-        self.images, self.recipe = images, recipe
+        self.images, self.recipe, self._teacher = images, recipe, teacher
+        self.history: list[EpochResult] = []
         self.epoch = self.best_epoch = 0
         self._best: tuple[float, dict[str, Tensor]] = (-1.0, {})
         self._device = next(network.parameters()).device
@@ -91,15 +107,24 @@ class Training:
         """
         start = perf_counter()
         with memory_suffices():
-            loss = self._pass()
+            loss, train_accuracy = self._pass()
             trained = perf_counter()
             accuracy = evaluate(self.average, self.images.val, self.images)
         self.epoch += 1
         if accuracy > self._best[0]:
             weights = {name: value.clone() for name, value in self.average.state_dict().items()}
             self.best_epoch, self._best = self.epoch, (accuracy, weights)
-        images_per_s = len(self.images.train) / (trained - start)
-        return EpochResult(self.epoch, loss, accuracy, images_per_s, perf_counter() - start)
+        result = EpochResult(
+            epoch=self.epoch,
+            loss=loss,
+            train_accuracy=train_accuracy,
+            accuracy=accuracy,
+            lr=self.recipe.lr_at(self.epoch * self._steps - 1, self.recipe.epochs * self._steps),
+            images_per_s=len(self.images.train) / (trained - start),
+            seconds=perf_counter() - start,
+        )
+        self.history.append(result)
+        return result
 
     def restore_best(self) -> None:
         """Give the network the averaged weights of the epoch that is best in validation."""
@@ -112,6 +137,7 @@ class Training:
             "epoch": self.epoch,
             "best_epoch": self.best_epoch,
             "best": self._best,
+            "history": [asdict(result) for result in self.history],
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -133,25 +159,27 @@ class Training:
         self._optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.best_epoch = state["epoch"], state["best_epoch"]
         self._best = state["best"]
+        self.history = [EpochResult(**result) for result in state["history"]]
 
-    def _pass(self) -> float:
-        total = torch.zeros((), device=self._device)
+    def _pass(self) -> tuple[float, float]:
+        """Return the mean loss and the accuracy over the training images, as augmented."""
+        totals = torch.zeros(2, device=self._device)
         n_train = len(self.images.train)
         with _seeded(self.recipe.seed, self._begun + self.epoch, self._device) as generator:
             order = torch.randperm(n_train, generator=generator)
             for i, index in enumerate(order.tensor_split(self._steps)):
                 with working():
-                    loss = self._step(self.epoch * self._steps + i, index, generator)
-                total += loss * len(index)
-        mean = total.item() / n_train
+                    totals += self._step(self.epoch * self._steps + i, index, generator)
+        mean, accuracy = (totals / n_train).tolist()
         if not math.isfinite(mean):
             raise CandidateError(
                 f"training diverged in epoch {self.epoch + 1}: the loss is {mean}; "
                 f"a lower `lr` (={self.recipe.lr}) may help"
             )
-        return mean
+        return mean, accuracy
 
     def _step(self, step: int, index: Tensor, generator: Generator) -> Tensor:
+        """Learn from the images at `index`; return the sum of their losses, and of the hits."""
         recipe, steps = self.recipe, self._steps * self.recipe.epochs
         penalised = self._penalised
         if 2 * (self._begun * self._steps + step) >= self._whole * self._steps:
@@ -160,8 +188,11 @@ class Training:
             penalised = []  # what no longer learns is not penalised either
         pixels = augment(gather(self.images.train.images, index), recipe, generator)
         labels = self.images.train.labels[index].to(self._device)
-        logits = self.network(normalise(pixels.to(self._device), self.images))
-        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        batch = mixed(pixels.to(self._device), labels, recipe, generator)
+        taught = self._taught(batch.pixels)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=recipe.amp):
+            logits = self.network(normalise(batch.pixels, self.images))
+        loss = objective(logits.float(), batch, taught, recipe)
         penalties = [module.penalty(recipe.shift_norm) for module in penalised]
         self._optimizer.zero_grad()
         total = loss + recipe.shift_penalty * sum(penalties)
@@ -171,7 +202,14 @@ class Training:
         set_lr(self._optimizer, recipe.lr_at(step, steps))
         self._optimizer.step()
         torch._foreach_lerp_(self._slow, self._fast, 1 - recipe.ema_decay_at(step))
-        return loss.detach()
+        hits = batch.blend(lambda labels: (logits.argmax(1) == labels).sum())
+        return torch.stack([loss.detach() * len(index), hits])
+
+    def _taught(self, pixels: Tensor) -> Tensor | None:
+        if self._teacher is None:
+            return None
+        with torch.no_grad():
+            return self._teacher(pixels.float() / 255)
 
 
 def _floats(network: nn.Module) -> list[Tensor]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from search_spaces.errors import SpecError
 
 REFERENCE_BATCH = 128
+_LEAST = {"epochs": 1, "batch": 4, "crop": 0, "clip": 0, "seed": 0, "randaugment": 0}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class Recipe:
         crop: pixels by which an image is moved, at most.
         flip: whether half of the images are mirrored; right for clothes, wrong for digits.
         erase: side of the square that is cut out, as a share of the image's; 0 cuts nothing.
+        randaugment: random operations an image; 0 makes none.
+        magnitude: their strength, from 0 to 30.
+        mixup: images are mixed with others, in shares of the distribution Beta(mixup, mixup).
+        cutmix: boxes of other images are pasted in, of sizes by Beta(cutmix, cutmix).
+        distill: share of the loss that tells how far the scores are from a teacher's.
+        temperature: by which scores are divided before they are held against the teacher's.
+        amp: whether convolutions compute in bfloat16; for GPUs, on most processors it is slower.
         clip: longest gradient over all parameters but normalised shifts; 0 does not clip.
         shift_penalty: factor of the sparse shifts' displacements in the loss.
         shift_norm: which of them: "l1", their absolute values, or "l2", half their squares.
@@ -49,24 +57,36 @@ class Recipe:
     crop: int = 1
     flip: bool = True
     erase: float = 0.0
+    randaugment: int = 0
+    magnitude: int = 9
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    distill: float = 0.0
+    temperature: float = 2.0
+    amp: bool = False
     clip: float = 0.0
     shift_penalty: float = 5e-4
     shift_norm: str = "l1"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch", 4), ("crop", 0), ("clip", 0), ("seed", 0)):
+        for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise SpecError(f"`{name}` (={getattr(self, name)}) must be at least {least}")
+        if not 0 <= self.magnitude <= 30:
+            raise SpecError(f"`magnitude` (={self.magnitude}) must be from 0 to 30")
         if self.seed >= 1 << 32:
             raise SpecError(f"`seed` (={self.seed}) must be below 2**32")
-        if not 0 < self.lr < math.inf:
-            raise SpecError(f"`lr` (={self.lr}) must be above 0")
-        for name in ("weight_decay", "shift_penalty"):
+        for name in ("lr", "temperature"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise SpecError(f"`{name}` (={getattr(self, name)}) must be finite, above 0")
+        for name in ("weight_decay", "shift_penalty", "mixup", "cutmix"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SpecError(f"`{name}` (={getattr(self, name)}) must be finite, 0 or more")
         if self.shift_norm not in ("l1", "l2"):
             raise SpecError(f"`shift_norm` (={self.shift_norm!r}) must be 'l1' or 'l2'")
+        if not 0 <= self.distill <= 1:
+            raise SpecError(f"`distill` (={self.distill}) must lie in [0, 1]")
         for name in ("momentum", "warmup", "label_smoothing", "ema_decay", "erase"):
             if not 0 <= getattr(self, name) < 1:
                 raise SpecError(f"`{name}` (={getattr(self, name)}) must lie in [0, 1)")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .checkpoint import State
     from .data import Images
     from .fidelity import Fidelity
+    from .loop import Teacher
 
 __all__ = [
     "EpochResult",
@@ -37,20 +38,26 @@ __all__ = [
 
 
 def train(
-    network: nn.Module, images: Images, recipe: Recipe, *, checkpoint: Path | None = None
+    network: nn.Module,
+    images: Images,
+    recipe: Recipe,
+    *,
+    checkpoint: Path | None = None,
+    teacher: Teacher | None = None,
 ) -> Iterator[EpochResult]:
     """Train `network` and yield after every epoch.
 
     Whenever this yields or ends, `network` holds the averaged weights, in evaluation mode; whoever
     has seen enough stops asking. The weights that the optimizer moves are a copy. `checkpoint` is a
-    file to go on from, if it exists, and to write after every epoch.
+    file to go on from, if it exists, and to write after every epoch. `teacher` maps pixels from 0
+    to 1, (B, C, H, W), to scores, (B, classes).
 
     Raises:
         CandidateError: the loss is no longer finite, or the memory does not suffice.
         DataError: the checkpoint is damaged.
-        SpecError: the checkpoint is of another training.
+        SpecError: the checkpoint is of another training, or the recipe does not fit the teacher.
     """
-    yield from _epochs(Training(network, images, recipe), checkpoint)
+    yield from _epochs(Training(network, images, recipe, teacher=teacher), checkpoint)
 
 
 def train_to_rung(
