@@ -1,8 +1,9 @@
 """ShuffleNetV2 unit: half of the channels pass, the others are convolved, then both are shuffled.
 
-Source: Ma et al. 2018, arXiv:1807.11164, Fig. 3c (stride 1) and 3d (stride 2). Departures: the
-paper has no unit that changes the width at stride 1; here it is the two-branch unit of Fig. 3d
-without its stride. At stride 2 the width may also stay or fall.
+Source: Ma et al. 2018, arXiv:1807.11164, Fig. 3c (stride 1) and 3d (stride 2); layouts as in
+torchvision and in the authors' code, megvii-model's ShuffleNet-Series. Departures: the paper has no
+unit that changes the width at stride 1; here it is the two-branch unit of Fig. 3d without its
+stride. At stride 2 the width may also stay or fall.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ Layout = Literal["equal", "published"]
 @BLOCKS.register("shufflev2")
 @dataclass(frozen=True)
 class ShuffleV2(Block):
-    """Split, convolve one part, concatenate, shuffle.
+    """Split, convolve one part, concatenate, and shuffle before or after.
 
     Knobs:
         kernel: side of the depthwise kernels.
         se: squeeze-and-excitation of the main branch's output, before the concatenation.
 
     Attributes:
-        layout: how two branches share the output. "equal" gives each half, as torchvision does;
-            "published" gives the side branch `c_in` where `c_out` leaves room, as the authors do.
+        layout: how two branches share the output, and when channels are shuffled. "equal" gives
+            each branch half and shuffles after the unit, as torchvision does; "published" gives the
+            side branch `c_in` where `c_out` leaves room, and has units that split deal out even and
+            odd channels instead, as the authors do.
     """
 
     kernel: int = knob(3, choices=(3, 5, 7))
@@ -86,7 +89,7 @@ class Shuffled(nn.Module):
         super().__init__()
         c_in, mid, kernel, stride = site.c_in, site.c_out // 2, spec.kernel, site.stride
         side, main = spec.split(site)
-        self.splits = site.keeps_shape
+        self.splits, self.published = site.keeps_shape, spec.layout == "published"
         self.side = (
             nn.Identity()
             if self.splits
@@ -104,5 +107,8 @@ class Shuffled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, c_in, H, W) -> (B, c_out, ceil(H/stride), ceil(W/stride))."""
-        passed, read = x.chunk(2, dim=1) if self.splits else (x, x)
-        return channel_shuffle(torch.cat((self.side(passed), self.main(read)), dim=1), 2)
+        passed = read = x
+        if self.splits:
+            passed, read = (x[:, ::2], x[:, 1::2]) if self.published else x.chunk(2, dim=1)
+        y = torch.cat((self.side(passed), self.main(read)), dim=1)
+        return y if self.published else channel_shuffle(y, 2)

@@ -3,7 +3,8 @@
 Source: Ma et al. 2018, arXiv:1807.11164, Table 5; authors' figures from megvii-model's
 ShuffleNet-Series, torchvision's from its weights' metadata. The authors' layout gives the
 published counts: the side branch of a strided unit makes as many channels as it reads, the
-classifier has no bias, and the widest network has dropout.
+classifier has no bias, and the widest network has dropout. Its channels are shuffled before a unit,
+not after it.
 """
 
 from __future__ import annotations
@@ -34,22 +35,13 @@ TORCHVISION = {
     1.5: (3_503_624, 296e6, 72.996, 91.086),
     2.0: (7_393_996, 583e6, 76.230, 93.006),
 }
-SHUFFLE = (
-    "Channels are shuffled after each unit, where the authors deal them out before it: "
-    "the same function up to the order of channels where both branches of a stride-2 unit are "
-    "equally wide. In stage 2 of 1.0, 1.5 and 2.0 they are not, so the halves there differ from "
-    "the authors' (counts do not)."
-)
 
 
 def shufflenetv2(factor: float, torchvision: bool = False) -> Arch:
     """Return ShuffleNetV2 of the published `factor`, one of `WIDTHS`."""
     *widths, last = WIDTHS[factor]
-    first = ShuffleV2(layout="equal" if torchvision else "published")
-    stages = (
-        Stage(width, 2, (first, *(ShuffleV2(),) * (units - 1)))
-        for width, units in zip(widths, UNITS, strict=True)
-    )
+    unit = ShuffleV2(layout="equal" if torchvision else "published")
+    stages = (Stage(width, 2, (unit,) * units) for width, units in zip(widths, UNITS, strict=True))
     dropout = 0.2 if factor == 2.0 and not torchvision else 0.0
     head = Head(width=last, act="relu", dropout=dropout, bias=torchvision)
     return Arch(Stem(width=24, act="relu", pool=True), tuple(stages), head)
@@ -62,7 +54,6 @@ for _factor in WIDTHS:
             SOURCE,
             *quoted("code", *FIGURES[_factor]),
             code="megvii-model/ShuffleNet-Series, ShuffleNetV2",
-            departures=SHUFFLE,
         )
     )
     NETWORKS.register(f"shufflenetv2-{_factor}-torchvision")(

@@ -39,6 +39,19 @@ class TestShuffleV2(BlockContract):
         y = ShuffleV2().build(Site(8, 8))(x)
         assert torch.equal(y[:, ::2], x[:, :4])
 
+    def test_the_authors_deal_out_channels_before_a_unit(self) -> None:
+        x = torch.randn(2, 8, 5, 5)
+        unit = ShuffleV2(layout="published").build(Site(8, 8)).eval()
+        odd = torch.stack([x[:, channel] for channel in (1, 3, 5, 7)], dim=1)
+        y = unit(x)
+        assert torch.equal(y[:, :4], torch.stack([x[:, c] for c in (0, 2, 4, 6)], dim=1))
+        assert torch.equal(y[:, 4:], unit.main(odd))
+
+    def test_the_authors_leave_a_strided_unit_in_order(self) -> None:
+        x = torch.randn(2, 6, 5, 5)
+        unit = ShuffleV2(layout="published").build(Site(6, 20, stride=2)).eval()
+        assert torch.equal(unit(x)[:, :6], unit.side(x))
+
     def test_the_layout_is_written_down(self) -> None:
         stage = Stage(16, 2, (ShuffleV2(layout="published"),))
         arch = Arch(Stem(8), (stage,), Head())

@@ -237,6 +237,24 @@ def test_shufflenetv2_computes_what_torchvisions_does(
     check_equal(NETWORKS[f"shufflenetv2-{factor}-torchvision"], theirs)
 
 
+@pytest.mark.parametrize("factor", [0.5, 1.0])
+def test_shufflenetv2_computes_what_the_authors_code_does(factor: float) -> None:
+    """Their units take even and odd channels apart, and put them behind one another."""
+    network = NETWORKS[f"shufflenetv2-{factor}"]
+    built, x = build(network.arch, network.task).eval(), images(2, network)
+    with torch.no_grad():
+        y = built(x)
+        for name, part in built.parts.items():
+            if not hasattr(part, "side"):
+                x = part(x)
+            elif name.endswith("block0"):
+                x = torch.cat((part.side(x), part.main(x)), dim=1)
+            else:
+                even, odd = (x[:, range(first, x.shape[1], 2)] for first in (0, 1))
+                x = torch.cat((even, part.main(odd)), dim=1)
+    torch.testing.assert_close(y, x, atol=1e-5, rtol=1e-5)
+
+
 def check_equal(network: Published, theirs: nn.Module) -> None:
     """Give both the same random weights, layer by layer as they are registered, and run them."""
     torch.manual_seed(0)
