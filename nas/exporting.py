@@ -15,7 +15,8 @@ from search_spaces.network import build
 from . import provenance
 from .exporter import EXPORTERS, Exported, Model, read, save
 from .folder import METRICS_FILE
-from .show import read_arch, task_of
+from .reading import read_arch
+from .show import task_of
 
 if TYPE_CHECKING:
     from rich.console import Console

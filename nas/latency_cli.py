@@ -72,7 +72,7 @@ def report(
 
     from .latency import breakdown, predictions, quality
     from .latency_page import write_page
-    from .show import read_arch
+    from .reading import read_arch
 
     model = _model(target, image, classes)
     table = predictions(model)

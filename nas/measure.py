@@ -14,7 +14,8 @@ from evaluators.runtimes import GraphError
 from evaluators.target import parse_target
 from search_spaces.errors import CandidateError
 
-from .show import read_arch, task_of
+from .reading import read_arch
+from .show import task_of
 
 if TYPE_CHECKING:
     from rich.console import Console

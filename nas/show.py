@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from search_spaces.errors import CandidateError, SpecError
 from search_spaces.networks import IMAGENET, NETWORKS, Figure, Published
 from search_spaces.text import call_to_text
 
+from .reading import read_arch
 from .units import format_count
 
 if TYPE_CHECKING:
@@ -79,36 +79,6 @@ def _usual_task(arch: str) -> Task:
         return Task(len(about["classes"]), tuple(about["shape"]))
     except (OSError, ValueError, KeyError, TypeError):
         return IMAGENET
-
-
-def read_arch(text: str) -> Arch:
-    """Return a published network, or the architecture in one line, a file, or a model's folder.
-
-    Raises:
-        SpecError: none of these.
-    """
-    path = Path(text)
-    if text in NETWORKS:
-        return NETWORKS[text].arch
-    if "|" in text:
-        return Arch.from_text(text)
-    try:
-        if path.is_dir():
-            path = path / "arch.json"
-        return Arch.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        nearest = _nearest_networks(text)
-        hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else error
-        raise SpecError(
-            f"{text!r} is neither an architecture in one line nor a readable file nor one of "
-            f"`nas list networks`: {hint}"
-        ) from None
-
-
-def _nearest_networks(text: str) -> list[str]:
-    """Return the networks whose names begin with `text`, else the one most like it, if any is."""
-    begun = [name for name in NETWORKS if text and name.startswith(text.lower())]
-    return begun or get_close_matches(text.lower(), NETWORKS, n=1)
 
 
 def parse_shape(text: str) -> tuple[int, int, int]:
