@@ -56,8 +56,9 @@ def fit(arch: Arch, budget: Budget, task: Task) -> Arch:
     """Return `arch`, or if it is over `budget`, its widest version within it.
 
     One multiplier narrows stem, stages and head together, each width rounded down to the grid and
-    never below one grid step. Narrow the genes' architecture each time, never a fitted one:
-    rounding twice narrows twice.
+    never below one grid step. Where the next multiplier would widen several parts and is too much,
+    only the last ones are widened, as many as the budget allows. Narrow the genes' architecture
+    each time, never a fitted one: rounding twice narrows twice.
 
     Raises:
         BudgetError: the narrowest version is still over; the message has both numbers.
@@ -99,24 +100,47 @@ def _widest(arch: Arch, budget: Budget, task: Task, most: float) -> Arch:
             low = middle
         else:
             high = middle
-    return scale(arch, steps[low], grid)
+    narrow = scale(arch, steps[low], grid)
+    if high == len(steps):
+        return narrow
+    between = _between(narrow, scale(arch, steps[high], grid), arch)
+    inside = [narrow, *(a for a in between if budget.allows(a.cost(task)))]
+    return max(inside, key=lambda a: budget.used(a.cost(task)))
+
+
+def _between(narrow: Arch, wide: Arch, arch: Arch) -> Iterator[Arch]:
+    """Iterate over versions as wide as `wide` from some part on, the part ever later.
+
+    Neighbours that are equally wide in `arch` stay so.
+    """
+    widths = _widths(arch)
+    for k in range(1, len(widths)):
+        if widths[k] != widths[k - 1]:
+            yield _with_widths(arch, _widths(narrow)[:k] + _widths(wide)[k:])
 
 
 def scale(arch: Arch, multiplier: float, grid: int = GRID) -> Arch:
     """Return `arch` with all widths multiplied by `multiplier` and rounded down to `grid`."""
+    scaled = (int(width * multiplier + 1e-9) // grid * grid for width in _widths(arch))
+    least = (min(width, grid) for width in _widths(arch))
+    return _with_widths(arch, [*map(max, scaled, least)])
 
-    def width(value: int) -> int:
-        return max(min(value, grid), int(value * multiplier + 1e-9) // grid * grid)
 
+def _widths(arch: Arch) -> list[int]:
+    return [arch.stem.width, *(stage.width for stage in arch.stages), arch.head.width]
+
+
+def _with_widths(arch: Arch, widths: list[int]) -> Arch:
+    stem, *stages, head = widths
     return Arch(
-        replace(arch.stem, width=width(arch.stem.width)),
-        tuple(replace(stage, width=width(stage.width)) for stage in arch.stages),
-        replace(arch.head, width=width(arch.head.width)) if arch.head.width else arch.head,
+        replace(arch.stem, width=stem),
+        tuple(replace(s, width=w) for s, w in zip(arch.stages, stages, strict=True)),
+        replace(arch.head, width=head),
     )
 
 
 def _multipliers(arch: Arch, grid: int, most: float) -> list[float]:
     """Return every multiplier at or below `most` at which some width changes, ascending."""
-    widths = {arch.stem.width, arch.head.width, *(stage.width for stage in arch.stages)} - {0}
+    widths = set(_widths(arch)) - {0}
     steps = {k * grid / width for width in widths for k in range(1, int(width * most) // grid + 1)}
     return sorted(step for step in steps | {grid / max(widths)} if step <= most)

@@ -1,4 +1,5 @@
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from search_spaces.arch import Task
 from search_spaces.budget import GRID, Budget, fill, fit, scale
 from search_spaces.cost import Cost
 from search_spaces.errors import BudgetError
-from search_spaces.networks import NETWORKS
+from search_spaces.networks import NETWORKS, adapted
 from search_spaces.spaces import SPACES
 from search_spaces.testing import archs
 
@@ -64,7 +65,7 @@ class TestFit:
 
 
 class TestFill:
-    @given(archs(SMALL), st.integers(50_000, 2_000_000))
+    @given(archs(SMALL), st.integers(50_000, 500_000))
     def test_the_result_is_the_widest_within_the_budget(self, arch, params):
         budget = Budget(params=params)
         try:
@@ -87,6 +88,20 @@ class TestFill:
         except BudgetError:
             return
         assert fill(arch, budget, TASK) == fitted
+
+    def test_parts_that_would_widen_together_widen_one_by_one(self):
+        """One multiplier gives (8, 8, 8, 24, 56), then (8, 8, 16, 32, 64), which is over."""
+        arch = adapted(NETWORKS["shiftnet-b"].arch, TASK)
+        filled = fill(arch, Budget(params=60_000), TASK)
+        assert widths(filled) == [8, 8, 8, 32, 64, 0]
+        assert filled.cost(TASK).params > 0.9 * 60_000
+
+    @given(st.sampled_from(list(NETWORKS)), st.integers(25_000, 4_000_000))
+    def test_parts_that_are_equally_wide_stay_so(self, name, params):
+        arch = NETWORKS[name].arch
+        filled = fill(arch, Budget(params=params + 1000 * arch.head.width), TASK)
+        pairs = zip(pairwise(widths(arch)), pairwise(widths(filled)), strict=True)
+        assert all(b[0] == b[1] for a, b in pairs if a[0] == a[1])
 
 
 class TestBudget:
