@@ -148,7 +148,8 @@ def _train(
 ) -> None:
     """Train, test, export and measure the networks; what becomes of each is entered in its row."""
     timeout, models = setup.config.timeout, directory / "models"
-    finish = Finish(setup.data, setup.recipe(setup.final_epochs), models)
+    recipe = setup.recipe(setup.final_epochs)
+    finish = Finish(setup.data, recipe, models, formats=setup.formats)
     work = TimedFinish(finish, timeout and timeout * setup.workers / len(FAMILIES))
     archs = {name: row["arch"] for name, row in rows.items() if "arch" in row}
     jobs = iter([Job(name, partial(work, arch, setup.task)) for name, arch in archs.items()])

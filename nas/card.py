@@ -15,6 +15,7 @@ import yaml
 
 from search_spaces.text import blocks_to_text, call_to_text
 
+from . import rounding
 from .units import format_count
 
 if TYPE_CHECKING:
@@ -171,6 +172,8 @@ def _accuracy(facts: Facts) -> Iterator[str]:
             + _if(data, "val", " of {:,} images")
             + ", by which the network or its epoch was chosen: a little too good."
         )
+    for name, figures in found.get("formats", {}).items():
+        yield f"{name}: {rounding.told(figures)}."
 
 
 def _latency(facts: Facts) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from evaluators.data import Images, Split
 from evaluators.runtimes import GraphError
 from search_spaces.arch import Part, Task
 from search_spaces.block import Block, kind_of
@@ -48,7 +49,10 @@ def _alone(part: Part, model: Model) -> Model:
     task = Task(2, (site.c_in, height, width))  # no fewer classes are a task
     image = site.image if model.network.wants_image(part.name) else None
     network = cast("Network", _Part(model.network.parts[part.name], image))
-    return Model(model.arch, task, network, ("", ""), (0.0,) * site.c_in, (1.0,) * site.c_in)
+    names, mean, std = ("", ""), (0.0,) * site.c_in, (1.0,) * site.c_in
+    noise = Split(torch.randint(0, 256, (1, *task.shape), dtype=torch.uint8), torch.zeros(1).long())
+    images = Images("noise", names, noise, noise, noise, mean, std)
+    return Model(model.arch, task, network, names, mean, std, images)
 
 
 class _Part(nn.Module):

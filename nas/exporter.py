@@ -18,7 +18,7 @@ import math
 import secrets
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,9 +31,10 @@ from search_spaces.network import build
 from search_spaces.registry import Registry
 
 from . import checksums
-from .agreement import Agreement, agreement, real_images
+from .agreement import Agreement, Limit, agreement, real_images
 from .checksums import seal
 from .files import read_json, read_text, write_bytes
+from .rounding import Rounding, rounding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,9 +66,10 @@ class Model:
         classes: names of the classes, by label.
         mean: by channel, of pixels from 0 to 1; what training subtracted.
         std: by channel, likewise; what training divided by.
+        images: the data set, if it is at hand: formats that round need it.
 
     Raises:
-        SpecError: names or statistics do not fit the task.
+        SpecError: names, statistics or images do not fit the task.
     """
 
     arch: Arch
@@ -76,6 +78,7 @@ class Model:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    images: Images | None = None
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.task.classes:
@@ -87,6 +90,11 @@ class Model:
             )
         if not all(map(math.isfinite, self.mean + self.std)) or min(self.std) <= 0:
             raise SpecError(f"`mean` (={self.mean}), `std` (={self.std}): finite, and std above 0")
+        images = self.images
+        if images and (images.shape, images.classes) != (self.task.shape, self.classes):
+            found = Task(len(images.classes), images.shape)
+            names = " with other names" if found == self.task else f", not {self.task}"
+            raise SpecError(f"the images of {images.name!r} are for {found}{names}")
 
 
 class Exporter:
@@ -96,6 +104,8 @@ class Exporter:
         file: name of the file in the export's folder that `open` takes.
         beside: names of further files that `encode` makes.
         runtimes: modules that must be there, with the extra that brings each.
+        limit: how far its scores may be from the network's.
+        origin: name of the format that it rounds, which is written with it and compared with it.
         runs_code: whether opening a file runs what stands in it, so that it must be trusted.
         usage: Python that makes `scores` from `image` in the export's folder, for the model card;
             `{shape}` stands for the numbers of channels, rows and columns.
@@ -104,6 +114,8 @@ class Exporter:
     file: ClassVar[str]
     beside: ClassVar[tuple[str, ...]] = ()
     runtimes: ClassVar[Mapping[str, str]] = {}
+    limit: ClassVar[Limit] = Limit()
+    origin: ClassVar[str] = ""
     runs_code: ClassVar[bool] = False
     usage: ClassVar[str]
 
@@ -140,12 +152,13 @@ EXPORTERS: Registry[type[Exporter]] = Registry("format", "nas.exporters")
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written, and how it agrees with the network."""
+    """A file that was written, how it agrees with the network, and what it rounds off."""
 
     format: str
     path: Path
     size_bytes: int
     agreement: Agreement
+    rounding: Rounding | None = None
 
 
 def export(
@@ -158,8 +171,8 @@ def export(
     beside: Mapping[str, bytes] | None = None,
 ) -> list[Exported]:
     """Write a network that was trained on `images` to `directory`, as `save` does."""
-    model = Model(arch, task, network, images.classes, images.mean, images.std)
-    return save(model, directory, formats, real_images(task, images), beside)
+    model = Model(arch, task, network, images.classes, images.mean, images.std, images)
+    return save(model, directory, formats, beside=beside)
 
 
 def save(
@@ -171,14 +184,15 @@ def save(
 ) -> list[Exported]:
     """Write `model` to `directory` in the given formats and return how the files agree with it.
 
-    Weights as safetensors are always among them. Nothing appears under its final name before all
-    files are written, loaded and compared.
+    Weights as safetensors are always among them, and what a format is rounded from. Nothing appears
+    under its final name before all files are written, loaded and compared.
 
     Args:
         model: what is written.
         directory: made if missing; files of another model in it are replaced.
         formats: names in `EXPORTERS`.
-        images: (B, C, H, W) from 0 to 1, to compare with; by default of the bundled data.
+        images: (B, C, H, W) from 0 to 1, to compare with; by default test images of the model's
+            data, or of the bundled ones.
         beside: contents of further files by name, which get a checksum, too.
 
     Raises:
@@ -187,28 +201,41 @@ def save(
     """
     from .culprit import encoded
 
-    names = list(dict.fromkeys(["safetensors", *formats]))
-    exporters = {name: EXPORTERS[name]() for name in names}
+    origins = (name for format_ in formats for name in (EXPORTERS[format_].origin, format_))
+    exporters = {name: EXPORTERS[name]() for name in filter(None, ("safetensors", *origins))}
     contents = {"arch.json": model.arch.to_json().encode(), "task.json": describe(model).encode()}
     for name, exporter in exporters.items():
         if extra := exporter.missing():
             raise TargetUnavailable(f"format {name!r} needs: pip install 'nas-compact[{extra}]'")
         contents |= encoded(exporter, model)
-    images = real_images(model.task) if images is None else images
+    images = real_images(model.task, model.images) if images is None else images
     with _draft(directory) as draft:
         _write(draft, contents | dict(beside or {}))
-        found = []
-        for name, exporter in exporters.items():
-            agrees = agreement(exporter.open(draft / exporter.file), model, images)
-            if not agrees.holds:
-                raise ExportError(
-                    f"{exporter.file}: its scores differ from the network's by "
-                    f"{agrees.max_abs_error:.2g}, more than {agrees.limit:.2g}"
-                )
-            size = sum(len(contents[file]) for file in exporter.files())
-            found.append(Exported(name, directory / exporter.file, size, agrees))
-        _publish(draft, directory)
-    return found
+        found = [_compared(name, exporters, model, draft, images) for name in exporters]
+        _publish(draft, directory, _figures(found))
+    return [replace(each, path=directory / each.path.name) for each in found]
+
+
+def _compared(
+    name: str, exporters: Mapping[str, Exporter], model: Model, directory: Path, images: Tensor
+) -> Exported:
+    """Return how a file in `directory` agrees with the network.
+
+    Raises:
+        ExportError: it does not.
+    """
+    exporter = exporters[name]
+    path = directory / exporter.file
+    run = exporter.open(path)
+    agrees = agreement(run, model, images, exporter.limit)
+    if agrees.fault:
+        raise ExportError(f"{exporter.file}: {agrees.fault}")
+    rounded = None
+    if exporter.origin:
+        other = exporters[exporter.origin]
+        rounded = rounding(run, other.open(directory / other.file), model, images[:1])
+    size = sum((directory / file).stat().st_size for file in exporter.files())
+    return Exported(name, path, size, agrees, rounded)
 
 
 @contextmanager
@@ -230,24 +257,36 @@ def _write(directory: Path, contents: Mapping[str, bytes]) -> None:
     seal(directory, contents)
 
 
-def _publish(draft: Path, directory: Path) -> None:
+def _figures(found: Iterable[Exported]) -> dict[str, Any]:
+    """Return what metrics.json has of formats that round, by format."""
+    return {
+        each.format: {"origin": EXPORTERS[each.format].origin}
+        | asdict(each.agreement)
+        | each.rounding.known()
+        for each in found
+        if each.rounding is not None
+    }
+
+
+def _publish(draft: Path, directory: Path, figures: Mapping[str, Any]) -> None:
     """Give the files of `draft` their names in `directory`, the checksums last."""
     from .folder import renew
 
-    renew(draft)
-    if not directory.exists():
-        draft.rename(directory)
-        return
     new, old = checksums.read(draft), {}
     if (directory / checksums.FILE).exists():
         old = checksums.read(directory)
+    foreign: set[str] = set()
     if any(old.get(name) != new[name] for name in CORE):  # another model's files would mislead
-        for name in old.keys() - new.keys():
-            (directory / name).unlink(missing_ok=True)
-        old = {}
-    if stay := [directory / name for name in old.keys() - new.keys()]:
-        renew(draft, stays=sorted(stay))  # the card tells of all formats that are there
-        new = checksums.read(draft)
+        foreign, old = set(old), {}
+    renew(
+        draft, stays=[directory / name for name in sorted(old)], figures=figures
+    )  # the card tells of all formats that are there
+    if not directory.exists():
+        draft.rename(directory)
+        return
+    new = checksums.read(draft)
+    for name in foreign - new.keys():
+        (directory / name).unlink(missing_ok=True)
     for name in new:
         (draft / name).replace(directory / name)
     write_bytes(directory / checksums.FILE, checksums.text(old | new).encode())

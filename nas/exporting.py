@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
 
+from evaluators.data import DataSpec, load
+from search_spaces.arch import Task
 from search_spaces.errors import SpecError
 from search_spaces.network import build
 
-from . import provenance
+from . import provenance, rounding
 from .exporter import EXPORTERS, Exported, Model, read, save
 from .folder import METRICS_FILE
+from .own_data import own_data, square
 from .reading import read_arch
-from .show import task_of
+from .show import parse_shape, task_of
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from evaluators.data import Images
 
 Row = dict[str, Any]
 _SEED = 0  # of fresh weights
@@ -32,6 +37,8 @@ def export_model(
     *,
     image: str | None = None,
     classes: int | None = None,
+    data: str | None = None,
+    data_dir: str | None = None,
 ) -> list[Row]:
     """Write what `source` names to the folder `out` and return a row for each file.
 
@@ -41,20 +48,29 @@ def export_model(
         formats: names in `EXPORTERS`, with commas between them.
         out: made if missing.
         image: shape of the images, for an architecture.
-        classes: number of classes, for an architecture.
+        classes: number of classes, for an architecture; by default those of the data, if given.
+        data: data set to calibrate and to test formats that round, which the model was trained
+            on; by default what its folder or run names, if one of the formats needs it.
+        data_dir: where a named data set's files are.
 
     Raises:
-        NasError: no such model, a damaged one, an unknown format, or a file that cannot be written.
+        NasError: no such model or data, a damaged one, an unknown format, or a file that cannot be
+            written.
     """
     names = [name.strip() for name in formats.split(",") if name.strip()]
     if not names:
         raise SpecError(f"`--format` names no format; known: {', '.join(EXPORTERS)}")
+    if out.exists() and not out.is_dir():
+        raise SpecError(f"`--out` (={out}) is a file: name a folder, new or of the same model")
+    rounds = any(EXPORTERS[name].origin for name in names)
     directory = find_model(source)
     if directory is None:
-        model = _fresh(source, image, classes)
+        model = _fresh(source, image, classes, _given(data, data_dir, image))
         beside = {provenance.FILE: provenance.to_json(provenance.of_random(_SEED))}
     else:
         model = read(directory)
+        if rounds or data:
+            model = replace(model, images=load(own_data(directory, data, data_dir)))
         known = (directory / name for name in (METRICS_FILE, provenance.FILE))
         beside = {path.name: path.read_bytes() for path in known if path.is_file()}
     return [_row(exported) for exported in save(model, out, names, beside=beside)]
@@ -94,20 +110,36 @@ def print_exported(rows: list[Row], console: Console) -> None:
             row["file"],
             f"{row['size_bytes']:,}",
             f"{row['max_abs_error']:.2g}",
-            f"{row['limit']:.2g}",
+            "" if row["limit"] is None else f"{row['limit']:.2g}",
             f"{row['top1_agreement']:.0%} of {row['images']}",
             f"{middle:.3g} ({low:.3g} to {high:.3g})",
         )
     console.print(table)
+    for row in rows:
+        if "origin" in row:
+            console.print(f"{row['format']}: {rounding.told(row)}.")
 
 
 def _row(exported: Exported) -> Row:
     about = {"format": exported.format, "file": str(exported.path)}
-    return about | {"size_bytes": exported.size_bytes} | asdict(exported.agreement)
+    about |= {"size_bytes": exported.size_bytes} | asdict(exported.agreement)
+    if exported.rounding:
+        about |= exported.rounding.known() | {"origin": EXPORTERS[exported.format].origin}
+    return about
 
 
-def _fresh(source: str, image: str | None, classes: int | None) -> Model:
+def _given(data: str | None, data_dir: str | None, image: str | None) -> Images | None:
+    """Return the images for fresh weights, in the size that is asked for, if any is."""
+    if data is None:
+        return None
+    return load(DataSpec(data, data_dir, image_size=square(parse_shape(image)) if image else None))
+
+
+def _fresh(source: str, image: str | None, classes: int | None, images: Images | None) -> Model:
     arch, task = read_arch(source), task_of(source, image, classes)
-    names = tuple(map(str, range(task.classes)))
     middle = (0.5,) * task.shape[0]
-    return Model(arch, task, build(arch, task, _SEED).eval(), names, middle, middle)
+    names, mean, std = tuple(map(str, range(task.classes))), middle, middle
+    if images:
+        task = Task(classes or len(images.classes), parse_shape(image) if image else images.shape)
+        names, mean, std = images.classes, images.mean, images.std
+    return Model(arch, task, build(arch, task, _SEED).eval(), names, mean, std, images)

@@ -20,7 +20,7 @@ from evaluators.training import train_until_settled
 from search_spaces.network import build
 
 from . import provenance
-from .exporter import export
+from .exporter import FORMATS, export
 from .folder import METRICS_FILE, renew
 from .pareto import hypervolume, non_dominated, wilson
 from .study import TRAINED
@@ -47,12 +47,14 @@ class Finish:
         recipe: of the training.
         models: the folder in which a folder of the architecture's digest is made.
         deadline: time (as `time.time()` tells it) after which no further epoch begins.
+        formats: of the model's files.
     """
 
     data: DataSpec
     recipe: Recipe
     models: Path
     deadline: float = inf
+    formats: tuple[str, ...] = FORMATS
 
     def __call__(self, arch: Arch, task: Task) -> Iterator[Report]:
         """Yield a report an epoch; the model's folder is complete when this ends."""
@@ -72,8 +74,6 @@ class Finish:
         directory = self.models / arch.digest
         known = provenance.of_run(self.models.parent)
         known |= provenance.of_training(self.data, images, self.recipe)
-        beside = {provenance.FILE: provenance.to_json(known)}
-        export(arch, network, task, images, directory, beside=beside)
         metrics = {
             "accuracy": evaluate(network, images.val, images),
             "test_accuracy": test_accuracy,
@@ -84,13 +84,18 @@ class Finish:
             "seeds": 1,
             **unshifted_share(network),
         }
-        keep_metrics(self.models, arch.digest, metrics)
+        beside = {provenance.FILE: provenance.to_json(known), METRICS_FILE: _json(metrics)}
+        export(arch, network, task, images, directory, self.formats, beside)
         checkpoint.unlink(missing_ok=True)
 
 
 def keep_metrics(models: Path, digest: str, metrics: Mapping[str, Any]) -> None:
-    """Write a finalist's metrics; it is finished when they are there."""
-    renew(models / digest, {METRICS_FILE: json.dumps(metrics, indent=2).encode()})
+    """Write a finalist's metrics."""
+    renew(models / digest, {METRICS_FILE: _json(metrics)})
+
+
+def _json(metrics: Mapping[str, Any]) -> bytes:
+    return json.dumps(metrics, indent=2).encode()
 
 
 def finished(models: Path, digest: str) -> Mapping[str, Any] | None:

@@ -58,7 +58,8 @@ class Finals:
         waiting = [archs[d] for d in digests if finished(self._models, d) is None]
         left = self._clock.left()
         deadline = inf if left is None else time() + left
-        finish = Finish(self._setup.data, self._setup.recipe(epochs), self._models, deadline)
+        recipe, formats = self._setup.recipe(epochs), self._setup.formats
+        finish = Finish(self._setup.data, recipe, self._models, deadline, formats)
         jobs = iter([Job(arch, partial(finish, arch, self._setup.task)) for arch in waiting])
         with self._clock.phase("finalists"):
             self._setup.executor.run(

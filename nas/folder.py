@@ -21,22 +21,26 @@ OURS = (METRICS_FILE, provenance.FILE, card.FILE, card.PICTURE)  # beside what f
 
 
 def renew(
-    directory: Path, new: Mapping[str, bytes] | None = None, stays: Iterable[Path] = ()
+    directory: Path,
+    new: Mapping[str, bytes] | None = None,
+    stays: Iterable[Path] = (),
+    figures: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the card and the picture of a model's folder anew, and enter their checksums.
 
     Args:
         directory: with arch.json, task.json and the list of checksums.
         new: contents of further files that are written at once, by name.
-        stays: files from elsewhere that will be beside them.
+        stays: files from elsewhere that will be beside them, unless they are there themselves.
+        figures: of formats that round, by format; they join those in metrics.json.
 
     Raises:
         ExportError: what is known of the model cannot be read.
     """
-    new = new or {}
-    paths = {path.name: path for path in stays}
-    paths |= {name: directory / name for name in checksums.read(directory)}
+    new, old = new or {}, {path.name: path for path in stays}
+    paths = old | {name: directory / name for name in checksums.read(directory)}
     try:
+        new = _metrics((old, paths), figures or {}) | dict(new)
         facts = _facts(paths, new)
         contents = {
             card.PICTURE: drawing(facts.arch, facts.task).encode(),
@@ -46,7 +50,20 @@ def renew(
         raise ExportError(f"cannot read {error.filename}: {error.strerror}") from error
     except (NasError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ExportError(f"{directory}: no model card can be written: {error!r}") from error
-    checksums.replace(directory, contents | dict(new))
+    checksums.replace(directory, contents | new)
+
+
+def _metrics(folders: Iterable[Mapping[str, Path]], figures: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the metrics.json of the last of `folders` with the formats' figures of all."""
+    known: dict[str, Any] = {}
+    formats: dict[str, Any] = {}
+    for paths in folders:
+        if METRICS_FILE in paths:
+            known = json.loads(paths[METRICS_FILE].read_bytes())
+            formats |= known.get("formats", {})
+    if formats := formats | dict(figures):
+        return {METRICS_FILE: json.dumps(known | {"formats": formats}, indent=2).encode()}
+    return {}
 
 
 def _facts(paths: Mapping[str, Path], new: Mapping[str, bytes]) -> card.Facts:

@@ -31,6 +31,11 @@ def export(
     ] = "safetensors,onnx",
     image: options.Input = None,
     classes: options.Classes = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="What it was trained on, for onnx-int8; see the docs."),
+    ] = None,
+    data_dir: options.DataDir = None,
     plugin: options.Plugin = None,
     as_json: options.Json = False,
 ) -> None:
@@ -39,7 +44,9 @@ def export(
 
     if plugin:
         read_plugin(Path(plugin)).load()
-    rows = export_model(source, formats, out, image=image, classes=classes)
+    rows = export_model(
+        source, formats, out, image=image, classes=classes, data=data, data_dir=data_dir
+    )
     if as_json:
         print(json.dumps(rows, indent=2))
     else:

@@ -133,7 +133,7 @@ def wilson(accuracy: float, n: int, z: float = 1.96) -> tuple[float, float]:
     shrunk = 1 + z * z / n
     middle = (accuracy + z * z / (2 * n)) / shrunk
     half = z * sqrt(accuracy * (1 - accuracy) / n + (z / (2 * n)) ** 2) / shrunk
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return min(accuracy, max(0.0, middle - half)), max(accuracy, min(1.0, middle + half))
 
 
 def _by_distance(points: ArrayLike, goals: Sequence[str]) -> NDArray[np.int64]:

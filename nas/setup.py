@@ -23,6 +23,7 @@ from .config import ConfigError
 from .executors.local import LocalExecutor
 from .executors.ray import RayExecutor
 from .executors.waves import Waves
+from .exporter import FORMATS
 from .halving import SCHEDULERS
 from .samplers import SAMPLERS
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .config import SearchConfig
     from .executors.local import Executor
 
+_FORMATS = {"cpu-int8": ("onnx-int8",)}  # what a target times, beside the usual files
 SHOWN = 40_000  # training images, repeats counted, after which candidates can be told apart
 OBJECTIVES = (Accuracy.metrics[0], Latency.metrics[0])
 GOALS = tuple(metric.goal for metric in OBJECTIVES)
@@ -55,6 +57,7 @@ class Setup:
         epochs: of a candidate, at most.
         rungs: at which candidates are compared, the last one being the end of their training.
         final_epochs: of a finalist, at most.
+        formats: of the finalists' files.
         latency: the evaluator that measures the latency, in a process of its own.
         screening: the one that candidates meet, which may predict it, in the same process.
         workers: processes that train side by side on this machine.
@@ -102,6 +105,7 @@ class Setup:
             side=images.shape[1],
             eta=config.eta,
         )
+        self.formats = (*FORMATS, *_FORMATS.get(config.target.partition(":")[0], ()))
         self.final_epochs = config.final_epochs or 4 * self.epochs
         self.task = Task(len(images.classes), images.shape)
         self.space: Space = space or space_for(images.shape)

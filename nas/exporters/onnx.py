@@ -42,19 +42,7 @@ image = np.zeros((1, {shape}), dtype=np.float32)  # pixels / 255
     def encode(self, model: Model) -> Mapping[str, bytes]:
         """See `Exporter.encode`."""
         network = Normalised(model.network, model.mean, model.std)
-        onnx = runtime("onnx")
-        graph = onnx.load_from_string(to_onnx(network, model.task.shape))
-        about = {
-            "digest": model.arch.digest,
-            "arch": model.arch.to_json(),
-            "classes": json.dumps(model.classes),
-            "mean": json.dumps(model.mean),
-            "std": json.dumps(model.std),
-            "input": "float32 (batch, channels, height, width), pixels / 255; normalised inside",
-        }
-        onnx.helper.set_model_props(graph, about)
-        onnx.checker.check_model(graph)
-        return {self.file: graph.SerializeToString()}
+        return {self.file: described(to_onnx(network, model.task.shape), model)}
 
     def open(self, path: Path) -> Runner:
         """See `Exporter.open`."""
@@ -65,3 +53,20 @@ image = np.zeros((1, {shape}), dtype=np.float32)  # pixels / 255
                 return torch.from_numpy(run(None, {INPUT: images.contiguous().numpy()})[0])
 
         return scores
+
+
+def described(graph: bytes, model: Model) -> bytes:
+    """Return the checked graph with what its numbers mean in its metadata."""
+    onnx = runtime("onnx")
+    whole = onnx.load_from_string(graph)
+    about = {
+        "digest": model.arch.digest,
+        "arch": model.arch.to_json(),
+        "classes": json.dumps(model.classes),
+        "mean": json.dumps(model.mean),
+        "std": json.dumps(model.std),
+        "input": "float32 (batch, channels, height, width), pixels / 255; normalised inside",
+    }
+    onnx.helper.set_model_props(whole, about)
+    onnx.checker.check_model(whole)
+    return bytes(whole.SerializeToString())

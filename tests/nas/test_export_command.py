@@ -100,6 +100,18 @@ def test_bad_input_is_one_line(
     assert not out.exists()
 
 
+def test_a_file_is_no_folder_to_export_to(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("mine")
+    assert call("export", run, "--out", tmp_path / "out") == 2
+    error = (
+        f"error: `--out` (={tmp_path / 'out'}) is a file: name a folder, new or of the same model"
+    )
+    assert capsys.readouterr().err.strip() == error
+    assert (tmp_path / "out").read_text() == "mine"
+
+
 def test_a_whole_run_is_verified(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("verify", run) == 0
     assert capsys.readouterr().out == "1 model as written\n"
