@@ -15,7 +15,7 @@ from search_spaces.errors import SpecError
 from search_spaces.registry import Registry
 
 from .cores import cores
-from .onnx_graph import to_onnx
+from .onnx_tracer import traced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ class Target:
             TargetUnavailable: a package for the export is missing.
             GraphError: an operator that the form lacks.
         """
-        return self.from_onnx(to_onnx(network, *shapes))
+        return self.from_onnx(traced(network, *shapes))
 
     def from_onnx(self, graph: bytes) -> Any:
         """Return an ONNX file in the form that `load` takes: as it is.

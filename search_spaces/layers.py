@@ -122,7 +122,9 @@ def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     Source: ShuffleNetV2, arXiv:1807.11164, section 3. (B, C, H, W) -> (B, C, H, W).
     """
     b, c, h, w = x.shape
-    if torch.onnx.is_in_onnx_export():  # the form that runtimes know, sizes as constants
+    # What only poses as a tensor is an exporter's, too.
+    if torch.onnx.is_in_onnx_export() or not isinstance(x, Tensor):
+        # The form that runtimes know, sizes as constants.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             c, h, w = int(c), int(h), int(w)

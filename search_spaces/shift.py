@@ -57,7 +57,7 @@ class Shift(nn.Module):
             SpecError: the map has another number of channels.
         """
         dy, dx = self.offsets()
-        if _is_traced():
+        if _is_traced() or not isinstance(x, Tensor):  # what poses as one is a tracer's
             return self.pure.place(x, *map(_constant, (dy, dx)))
         if x.ndim != 4 or x.shape[1] != len(dy):
             raise SpecError(f"a shift of {len(dy)} `channels` takes no map of {tuple(x.shape)}")

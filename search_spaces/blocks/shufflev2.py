@@ -90,6 +90,7 @@ class Shuffled(nn.Module):
         c_in, mid, kernel, stride = site.c_in, site.c_out // 2, spec.kernel, site.stride
         side, main = spec.split(site)
         self.splits, self.published = site.keeps_shape, spec.layout == "published"
+        self.halves = site.c_in // 2, site.c_in // 2
         self.side = (
             nn.Identity()
             if self.splits
@@ -108,7 +109,9 @@ class Shuffled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, c_in, H, W) -> (B, c_out, ceil(H/stride), ceil(W/stride))."""
         passed = read = x
-        if self.splits:
-            passed, read = (x[:, ::2], x[:, 1::2]) if self.published else x.chunk(2, dim=1)
+        if self.splits and self.published:
+            passed, read = x[:, ::2], x[:, 1::2]
+        elif self.splits:  # not by `chunk`, whose export computes the halves at run time
+            passed, read = x.split_with_sizes(self.halves, dim=1)
         y = torch.cat((self.side(passed), self.main(read)), dim=1)
         return y if self.published else channel_shuffle(y, 2)
