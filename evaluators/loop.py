@@ -83,9 +83,7 @@ class Training:
         whole: int | None = None,
         teacher: Teacher | None = None,
     ) -> None:
-        if (teacher is None) == (recipe.distill > 0):
-            way_out = "name a teacher" if teacher is None else "it weighs what the teacher says"
-            raise SpecError(f"`distill` (={recipe.distill}) and a teacher go together: {way_out}")
+        recipe.check_teacher(teacher is not None)
         keep_freed_memory()
         self._begun, self._whole = begun, whole or recipe.epochs
         self.average, self.network = network.eval(), deepcopy(network).train()

@@ -91,6 +91,16 @@ class Recipe:
             if not 0 <= getattr(self, name) < 1:
                 raise SpecError(f"`{name}` (={getattr(self, name)}) must lie in [0, 1)")
 
+    def check_teacher(self, there: bool) -> None:
+        """Refuse a teacher without a share in the loss, and a share without a teacher.
+
+        Raises:
+            SpecError: see above.
+        """
+        if there != (self.distill > 0):
+            way_out = "it weighs what the teacher says" if there else "name a teacher"
+            raise SpecError(f"`distill` (={self.distill}) and a teacher go together: {way_out}")
+
     @property
     def peak_lr(self) -> float:
         """The learning rate at the end of the warm-up."""

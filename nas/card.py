@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from search_spaces.arch import Arch, Part, Task
 
 FILE, PICTURE = "README.md", "architecture.svg"
+CURVES = "history.svg"  # of `nas train`
 _LISTED = 20  # classes, up to which the card names them
 _PACKAGES = {"nas": "nas-compact", "PIL": "pillow"}  # named otherwise than what is imported
 _COMMENT = "# license: for you to choose; this file came without one\n"
@@ -250,6 +251,8 @@ def _training(facts: Facts) -> Iterator[str]:
         )
     if "epochs" in facts.metrics:
         yield f"It was trained for {facts.metrics['epochs']} epochs."
+    if CURVES in facts.files:
+        yield f"![Loss and accuracy by epoch]({CURVES})"
     if recipe := known.get("recipe"):
         yield f"```yaml\n{yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)}```"
 

@@ -19,6 +19,7 @@ from .config import SearchConfig
 from .console import console_for
 from .latency_cli import app as latency_app
 from .model_cli import app as model_app
+from .train_cli import app as train_app
 
 if TYPE_CHECKING:
     from .progress import Progress
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(latency_app, name="latency")
 app.add_typer(model_app)  # without a name: its commands stand beside ours
+app.add_typer(train_app)
 _DEFAULT = SearchConfig()
 
 

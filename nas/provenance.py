@@ -7,6 +7,8 @@ Every key may be missing; what is not known is left out.
     weights       "random" if nothing trained them
     data          name, image_size and seed of the splits, and `train`, `val`, `test` images
     recipe        the fields of the recipe
+    digest        of the architecture, where `nas train` trained it
+    teacher       digest of its architecture and SHA-256 of its weights, if one was followed
     versions      of Python and of the packages that decide the result
     git_commit    of the checkout that did it
     machine       processor, cores, memory and system on which it was trained
@@ -52,6 +54,13 @@ def of_random(seed: int) -> Facts:
     now = conditions()
     about = {key: now[key] for key in ("versions", "git_commit")}
     return _known(weights="random", seed=seed, date=now["started"], **about)
+
+
+def of_now(seed: int) -> Facts:
+    """Return what there is to say of a training that ends now, here, outside of any run."""
+    now = conditions()
+    about = {key: now[key] for key in ("versions", "git_commit", "machine")}
+    return _known(seed=seed, date=now["started"], **about)
 
 
 def of_training(data: DataSpec, images: Images, recipe: Recipe) -> Facts:

@@ -52,19 +52,28 @@ def read_space(path: Path) -> Space:
     Raises:
         SpecError: not readable, not YAML, or a rule broken; the message has file and path.
     """
+    data = read_plain(path)
+    try:
+        return space_from_plain(data, name=path.stem)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+
+
+def read_plain(path: Path) -> Any:
+    """Return the plain values in a YAML or JSON file, which is JSON if its suffix says so.
+
+    Raises:
+        SpecError: not readable, or not YAML; the message has the file and the place in it.
+    """
     try:
         text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise SpecError(f"{path}: {place}{error.problem}") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SpecError(f"{path}: {' '.join(str(error).split())}") from None
-    try:
-        return space_from_plain(data, name=path.stem)
-    except SpecError as error:
-        raise SpecError(f"{path}: {error}") from None
 
 
 def space_from_plain(data: Any, name: str = "unnamed") -> Space:

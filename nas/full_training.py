@@ -1,0 +1,178 @@
+"""`nas train`: one architecture trained to the end, tested once, left as a model's folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from evaluators.accuracy import unshifted_share
+from evaluators.data import load
+from evaluators.onnx_graph import Normalised
+from evaluators.predict import evaluate
+from evaluators.quiet import working
+from evaluators.training import train
+from search_spaces.arch import Task
+from search_spaces.errors import SpecError
+from search_spaces.network import build
+
+from . import provenance
+from .checksums import sha256
+from .exporter import FORMATS, export, read
+from .exporters.safetensors import Safetensors
+from .files import read_json
+from .folder import METRICS_FILE
+from .history import History
+from .pareto import wilson
+from .progress import SILENT, Progress
+from .tensorboard_logs import tensorboard_logs
+from .training_folder import close, training_folder
+from .units import format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import nn
+
+    from evaluators.data import DataSpec, Images
+    from evaluators.loop import EpochResult, Teacher
+    from evaluators.recipe import Recipe
+    from search_spaces.arch import Arch
+
+    from .provenance import Facts
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """What is trained, on what, and how.
+
+    Args:
+        arch: the architecture; its weights are drawn from the recipe's seed.
+        data: the images, with their splits.
+        recipe: the training.
+        teacher: the folder of a model of ours that is followed, if the recipe's `distill` says so.
+
+    Raises:
+        SpecError: a teacher without a share in the loss, or a share without a teacher.
+    """
+
+    arch: Arch
+    data: DataSpec
+    recipe: Recipe
+    teacher: Path | None = None
+
+    def __post_init__(self) -> None:
+        self.recipe.check_teacher(self.teacher is not None)
+
+
+def full_training(
+    trainee: Trainee,
+    out: Path,
+    progress: Progress = SILENT,
+    *,
+    formats: Sequence[str] = FORMATS,
+    logs: Path | None = None,
+    resume: bool = False,
+    facts: Facts | None = None,
+) -> dict[str, Any]:
+    """Train, test and export; return the model's metrics.
+
+    Args:
+        trainee: what is trained.
+        out: the model's folder, new or empty.
+        progress: is told of each epoch.
+        formats: of the model's files, beside the weights.
+        logs: folder of logs for TensorBoard.
+        resume: go on with what is in `out`, if there is anything, with the same result as if
+            nothing had happened.
+        facts: further entries of provenance.json.
+
+    Raises:
+        NasError: unusable data, a teacher of other classes, a folder of something else, or a
+            training that diverges.
+    """
+    arch, recipe = trainee.arch, trainee.recipe
+    progress.phase("loading")
+    with working():  # decoding images is work, too
+        images = load(trainee.data)
+    about = {"digest": arch.digest, **provenance.of_training(trainee.data, images, recipe)}
+    teacher = None
+    if trainee.teacher is not None:
+        teacher, about["teacher"] = _teacher(trainee.teacher, images)
+    task = Task(len(images.classes), images.shape)
+    network = build(arch, task, seed=recipe.seed).to(device())
+    with training_folder(out, about, resume) as checkpoint:
+        if checkpoint is None:
+            return dict(read_json(out / METRICS_FILE))
+        history = History.of(checkpoint)
+        progress.phase("training")
+        with tensorboard_logs(logs, len(history.results)) as log:
+            for result in train(network, images, recipe, checkpoint=checkpoint, teacher=teacher):
+                history = history.plus(result)
+                history.write(out)
+                log(result)
+                progress.stage(arch.digest, _stage(result, recipe), {"accuracy": result.accuracy})
+        metrics = _metrics(network, images, history)
+        known = provenance.of_now(recipe.seed) | about | (facts or {})
+        contents = {
+            METRICS_FILE: json.dumps(metrics, indent=2).encode(),
+            provenance.FILE: provenance.to_json(known),
+        }
+        export(arch, network.cpu(), task, images, out, formats, {**contents, **history.files()})
+    close(out)
+    progress.ended(arch.digest, "complete", metrics, "")
+    return metrics
+
+
+def device() -> torch.device:
+    """Return where networks are trained: on the GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _teacher(directory: Path, images: Images) -> tuple[Teacher, Facts]:
+    """Return the model in `directory` as a teacher, and what is to be known of it.
+
+    Raises:
+        NasError: it is no model, or one of other classes or images.
+    """
+    model = read(directory)
+    if model.classes != images.classes or model.task.shape != images.shape:
+        raise SpecError(
+            f"{directory}: a teacher must know the classes and the image shape of the data, "
+            f"{len(images.classes)} classes of {images.shape}; it knows {len(model.classes)} "
+            f"of {model.task.shape}" + _first_difference(model.classes, images.classes)
+        )
+    network = Normalised(model.network, model.mean, model.std).eval().requires_grad_(False)
+    weights = sha256(directory / Safetensors.file)
+    return network.to(device()), {"digest": model.arch.digest, "weights_sha256": weights}
+
+
+def _first_difference(there: Sequence[str], here: Sequence[str]) -> str:
+    pairs = (f"; class {a!r} is {b!r} here" for a, b in zip(there, here, strict=False) if a != b)
+    return next(pairs, "")
+
+
+def _stage(result: EpochResult, recipe: Recipe) -> str:
+    left = (recipe.epochs - result.epoch) * result.seconds
+    return (
+        f"epoch {result.epoch}/{recipe.epochs}  loss {result.loss:.3f}  {format_seconds(left)} left"
+    )
+
+
+def _metrics(network: nn.Module, images: Images, history: History) -> dict[str, Any]:
+    """Return what metrics.json says; the one place where the test images are looked at."""
+    test_accuracy, count = evaluate(network, images.test, images), len(images.test)
+    low, high = wilson(test_accuracy, count)
+    return {
+        "accuracy": history.results[-1].accuracy,
+        "test_accuracy": test_accuracy,
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "test_images": count,
+        "epochs": history.results[-1].epoch,
+        "seeds": 1,
+        **unshifted_share(network),
+    }
