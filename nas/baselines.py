@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,13 +11,13 @@ import pandas as pd
 from evaluators.data import Images, Split, load
 from evaluators.recipe import Recipe, epochs_within
 from evaluators.training import train
-from search_spaces.block import BLOCKS
 from search_spaces.budget import fill
 from search_spaces.errors import BudgetError, CandidateError
 from search_spaces.network import build
 from search_spaces.networks import NETWORKS, adapted
 
 from .executors.local import Job, LocalExecutor, refuse_unguarded_script
+from .families import FAMILIES, variant
 from .finalists import Finish, finished
 from .progress import SILENT, Progress
 from .runs import create_run, locked, update_run, write_table
@@ -26,30 +25,21 @@ from .sealing import seal_run
 from .setup import Setup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from evaluators.evaluator import Report
     from search_spaces.arch import Arch, Task
-    from search_spaces.space import Space
 
     from .config import SearchConfig
 
-FAMILIES = {  # the network that stands for each family, and the family's block
-    "mobilenetv2-1.0": "mbconv",
-    "shufflenetv2-1.0": "shufflev2",
-    "espnetv2-1.0": "eesp",
-    "shiftnet-b": "csc",
-    "asresnet-w32": "active_shift",
-    "fenet-1.0": "fe",
-}
-_COUNTS = ("params", "macs", "test_images", "epochs", "seeds")  # columns of whole numbers
+_COUNTS = (  # columns of whole numbers
+    "params", "macs", "imagenet_params", "test_images", "epochs", "seeds",
+)  # fmt: skip
 _IDLE = {  # options of a search that mean nothing here
     "space", "sampler", "scheduler", "eta", "fidelity", "warm_start", "budget_latency", "trials",
     "epochs", "finalists",
 }  # fmt: skip
-_STEPS = [0.5, 0.4, 0.3, 0.2, 0.1, 0.0]  # places among the choices of a width or a depth
-_LEVELS = sorted(product(_STEPS, _STEPS), key=sum, reverse=True)  # of widths, and of depths
 _PROBE = 512  # images on which a network's speed is taken before its epochs are planned
 
 
@@ -102,7 +92,7 @@ class Comparison:
 def baselines(
     config: SearchConfig, out: Path | None = None, progress: Progress = SILENT
 ) -> Comparison:
-    """Train, test, measure and export the six networks, each filling the budget.
+    """Train, test, measure and export six networks, a variant of each family that fills the budget.
 
     Conditions are those of a search with the same `config`: data, recipe, target, budgets, seed.
     Each network gets the same share of `timeout`, `final_epochs` at most.
@@ -117,7 +107,8 @@ def baselines(
     """
     refuse_unguarded_script()
     setup = Setup(config)
-    rows = {name: _row(name, setup) for name in FAMILIES}
+    names = [variant(name, setup.budget, setup.task) for name in FAMILIES]
+    rows = {name: _row(name, setup) for name in names}
     directory = create_run(config.located(), out, leave_out=_IDLE)
     progress.started(seconds=config.timeout, trials=None)
     progress.phase("baselines")
@@ -170,8 +161,9 @@ def _train(
 def _row(name: str, setup: Setup) -> dict[str, Any]:
     """Return what is known of a network before it is trained."""
     published = NETWORKS[name]
-    top1 = published.top1
-    row = {"network": name, "imagenet_top1": top1 and top1.value}
+    params, top1 = published.params, published.top1
+    row = {"network": name, "imagenet_params": params and params.value}
+    row |= {"imagenet_top1": top1 and top1.value}
     row |= {"imagenet_source": top1 and published.cite(top1)}
     try:
         arch = fill(adapted(published.arch, setup.task), setup.budget, setup.task)
@@ -186,33 +178,3 @@ def _latency(arch: Arch, setup: Setup) -> Mapping[str, Any]:
         return next(iter(setup.latency(arch, setup.task))).metrics
     except CandidateError as error:
         return {"reason": str(error)}
-
-
-def one_family_each(space: Space, allows: Callable[[Arch], bool] = lambda _: True) -> list[Arch]:
-    """Return an architecture of the space for each of the six families that it offers.
-
-    All its blocks are of the family's kind, with the kind's default knobs or the nearest choices;
-    widths and depths are the middle ones, or lower ones that `allows` wants, as few steps lower as
-    possible.
-    """
-    kinds = set.intersection(*({m.kind for m in stage.blocks} for stage in space.stages))
-    archs = []
-    for kind in FAMILIES.values():
-        if kind in kinds:
-            drawn = [space.draw(partial(_choose, kind, *levels)) for levels in _LEVELS]
-            archs.append(next(filter(allows, drawn), drawn[-1]))
-    return archs
-
-
-def _choose(kind: str, width: float, depth: float, gene: str, choices: tuple[Any, ...]) -> Any:
-    *_, owner, name = ("", *gene.split("."))
-    if name == "kind":
-        return kind
-    if owner != kind:
-        return choices[int(len(choices) * (depth if name == "depth" else width))]
-    default = getattr(BLOCKS[kind](), name)
-    if default in choices:
-        return default
-    if isinstance(default, str):  # no choice is nearer than another
-        return choices[0]
-    return min(choices, key=lambda c: abs(c - default))

@@ -98,14 +98,14 @@ def baselines(
     budget_params: options.BudgetParams = None,
     budget_macs: options.BudgetMacs = None,
     budget_size: options.BudgetSize = None,
-    timeout: options.Timeout = None,
-    final_epochs: options.FinalEpochs = None,
+    timeout: options.BaselinesTimeout = None,
+    final_epochs: options.BaselinesEpochs = None,
     workers: options.Workers = None,
     seed: options.Seed = _DEFAULT.seed,
     out: options.Out = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train and measure the six published networks under a search's conditions."""
+    """Train and measure published networks of six families under a search's conditions."""
     given = dict(locals())
     del given["out"], given["as_json"]
     given["timeout"] = timeout or _DEFAULT.timeout

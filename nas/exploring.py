@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from evaluators.accuracy import Accuracy
 from search_spaces.errors import CandidateError
 
-from .baselines import one_family_each
 from .executors.local import Job
+from .families import one_family_each
 from .halving import Halving
 from .runs import write_table
 from .setup import GOALS, OBJECTIVES

@@ -126,6 +126,7 @@ def print_result(result: Result, console: Console) -> None:
         console.print(
             "★ recommended: nearest to the knee, within 1 point of the most accurate", style="dim"
         )
+        _explain_flags(table_to_plain(result.pareto), console)
     trained = result.pareto["test_accuracy"].notna().any()
     console.print(f"Report: {result.directory / 'report.html'}", soft_wrap=True)
     if trained:
@@ -142,7 +143,7 @@ def _front_table(result: Result) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("")
     table.add_column("digest")
-    for column in ("params", "MACs", "latency", "validation", "test (95 %)", "epochs"):
+    for column in ("params", "MACs", "latency, ms", "validation", "test (95 %)", "epochs"):
         table.add_column(column, justify="right")
     front = result.pareto
     near = ties(front["latency_ms"], front["latency_low_ms"], front["latency_high_ms"])
@@ -181,32 +182,40 @@ def table_to_plain(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def print_baselines(table: pd.DataFrame, console: Console) -> None:
     """Print the table of the published networks, and below it what would not fit in 80 columns."""
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, pad_edge=False)
     shown.add_column("network", no_wrap=True)
-    for column in ("params", "MACs", "latency", "test (95 %)", "epochs", "ImageNet"):
+    for column in ("params", "MACs", "latency, ms", "test (95 %)", "epochs", "ImageNet %"):
         shown.add_column(column, justify="right", no_wrap=True)
     sources: dict[str, list[str]] = {}
     rows = table_to_plain(table)
     for row in rows:
         done = not row.get("reason") and row.get("latency_ms") is not None
         cells = _measured(row) if done else ["-"] * 5
-        shown.add_row(row["network"], *cells, f"{row['imagenet_top1']:.1f}%")
+        published = f"{format_count(row['imagenet_params'])}: {row['imagenet_top1']:.1f}"
+        shown.add_row(row["network"], *cells, published)
         sources.setdefault(row["imagenet_source"], []).append(row["network"])
     console.print(shown)
     for row in rows:
         if row.get("reason"):
             console.print(f"{row['network']}: {row['reason']}", style="yellow")
-    console.print("ImageNet: top-1 accuracy as published, before it was scaled, by:", style="dim")
+    _explain_flags(rows, console)
+    console.print("ImageNet: the published network's parameters and top-1, by:", style="dim")
     for source, names in sources.items():
         console.print(f"  {source}: {', '.join(names)}", style="dim")
 
 
+def _explain_flags(rows: list[dict[str, Any]], console: Console) -> None:
+    if any(row.get("latency_flagged") for row in rows):
+        console.print("! interval wider than the tolerance: a noisy machine", style="yellow")
+
+
 def _measured(row: dict[str, Any]) -> list[str]:
+    flag = "!" if row["latency_flagged"] else ""
     spread = (row["latency_high_ms"] - row["latency_low_ms"]) / 2 / row["latency_ms"]
     return [
         format_count(row["params"]),
         format_count(row["macs"]),
-        f"{row['latency_ms']:.3g} ms ± {spread:.{0 if spread >= 0.0995 else 1}%}",
+        f"{row['latency_ms']:.3g} ± {spread:.{0 if spread >= 0.0995 else 1}%}{flag}",
         _test(row),
         f"{row['epochs']:.0f}",
     ]

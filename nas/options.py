@@ -42,11 +42,11 @@ Space = Annotated[str | None, _option("Search", "Preset or space file; default: 
 Plugin = Annotated[
     str | None, _option("Search", "Python file that registers blocks of your own.", "FILE")
 ]
-Target = Annotated[str, _option("Search", "Device and runtime, as cpu:threads=2.")]
+Target = Annotated[str, _option("Latency", "Device and runtime, as cpu:threads=2.")]
 LatencyTolerance = Annotated[
     float,
     _option(
-        "Search",
+        "Latency",
         "Widest interval of a latency, as a share.",
         "3%",
         parser=_quantity(units.parse_share),
@@ -57,7 +57,7 @@ PredictLatency = Annotated[
     typer.Option(
         "--predict-latency/--measure-latency",
         help="Predict candidates' latencies after `nas latency warm`.",
-        rich_help_panel="Search",
+        rich_help_panel="Latency",
     ),
 ]
 Sampler = Annotated[str, _option("Search", "Who proposes candidates.")]
@@ -81,7 +81,7 @@ Trials = Annotated[
 Timeout = Annotated[
     float | None,
     _option(
-        "Search",
+        "Run",
         "Time for the whole run; default 10m (a search with --trials: none).",
         "10m",
         parser=_quantity(units.parse_seconds),
@@ -96,11 +96,24 @@ FinalEpochs = Annotated[
     int | None,
     _option("Search", "Most epochs of the final training; default: four times --epochs."),
 ]
-Workers = Annotated[int | None, _option("Search", "Trainings side by side; default: one a core.")]
+BaselinesTimeout = Annotated[
+    float | None,
+    _option(
+        "Run",
+        "Time for training all six, in equal shares; default 10m.",
+        "10m",
+        parser=_quantity(units.parse_seconds),
+    ),
+]
+BaselinesEpochs = Annotated[
+    int | None,
+    _option("Run", "Most epochs of each network; default: to show it 160,000 images."),
+]
+Workers = Annotated[int | None, _option("Run", "Trainings side by side; default: one a core.")]
 Storage = Annotated[
     str | None,
     _option(
-        "Search",
+        "Run",
         "Database of the study; default: a file in the run folder.",
         "URL",
         envvar=VARIABLE,
@@ -122,7 +135,7 @@ LatencyResource = Annotated[
 Concurrency = Annotated[
     int | None, _option("Ray", "Trainings side by side; default: as many as there is room for.")
 ]
-Seed = Annotated[int, _option("Search", "What all randomness derives from.")]
+Seed = Annotated[int, _option("Run", "What all randomness derives from.")]
 Deterministic = Annotated[
     bool,
     typer.Option(

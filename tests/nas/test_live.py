@@ -51,13 +51,15 @@ def test_elsewhere_it_is_quiet():
     assert not shown(console)
 
 
-def test_the_front_is_printed_with_its_intervals(terminal, tmp_path):
+@pytest.mark.parametrize("flagged", [0.0, 1.0])
+def test_the_front_is_printed_with_its_intervals(terminal, tmp_path, flagged):
     row = dict.fromkeys(PARETO_COLUMNS, 0.5) | {
         "digest": "0123456789ab",
         "params": 43_234,
         "latency_ms": 0.1,
         "latency_low_ms": 0.099,
         "latency_high_ms": 0.101,
+        "latency_flagged": flagged,
         "test_accuracy": 0.91,
         "test_accuracy_low": 0.897,
         "test_accuracy_high": 0.922,
@@ -69,7 +71,8 @@ def test_the_front_is_printed_with_its_intervals(terminal, tmp_path):
     text = shown(terminal)
     assert "0123456789ab" in text
     assert "43.2K" in text
-    assert "0.1 ms ± 1.0%" in text
+    assert ("0.1 ± 1.0%!" if flagged else "0.1 ± 1.0% ") in text
+    assert ("! interval wider than the tolerance" in text) == bool(flagged)
     assert "91.0% (89.7-92.2)" in text
     assert str(tmp_path / "models" / "0123456789ab") in text.replace("\n", "")
     assert result_to_plain(result)["pareto"][0]["digest"] == "0123456789ab"
