@@ -13,6 +13,7 @@ from search_spaces.shift import SparseShift
 from .data import DataSpec, load
 from .evaluator import EVALUATORS, Metric, Report
 from .fidelity import Fidelity
+from .ledger import spending, spending_each
 from .quiet import working
 from .recipe import Recipe
 from .training import train_to_rung
@@ -55,15 +56,16 @@ class Accuracy:
             DataError: the images cannot be read.
             SpecError: the images are not those of `task`.
         """
-        with working():  # decoding images is work, too
+        with working(), spending("loading"):  # decoding images is work, too
             images = load(self.data)
         found = Task(len(images.classes), images.shape)
         if found != task:
             raise SpecError(f"the images of {self.data.name!r} are {found}, but the task is {task}")
-        network = build(arch, task, seed=self.recipe.seed)
+        with spending("building"):
+            network = build(arch, task, seed=self.recipe.seed)
         rungs = self.rungs or (Fidelity(self.recipe.epochs),)
         results = train_to_rung(network, images, self.recipe, rungs, checkpoint=self.checkpoint)
-        for result in results:
+        for result in spending_each("training", results):
             metrics = {
                 "accuracy": result.accuracy,
                 "loss": result.loss,

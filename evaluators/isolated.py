@@ -9,6 +9,7 @@ import torch
 from search_spaces.errors import CandidateError
 
 from .child import ChildDied
+from .ledger import spending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,9 +48,11 @@ class Isolated:
             CandidateError: the evaluator cannot tell, or its process died of this architecture.
         """
         try:
-            yield self._child.call(_first_report, self.evaluator, arch, task)
+            with spending("measuring"):
+                report = self._child.call(_first_report, self.evaluator, arch, task)
         except ChildDied as error:
             raise CandidateError(f"{arch.digest}: {self.evaluator}: {error}") from error
+        yield report
 
 
 def _first_report(evaluator: Evaluator, arch: Arch, task: Task) -> Report:

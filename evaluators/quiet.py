@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 
 from search_spaces.errors import NasError
 
+from .ledger import spending
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
@@ -66,7 +68,8 @@ def _inside(*, exclusive: bool) -> Iterator[None]:
     try:
         if door.depth == 1:
             door.exclusive = exclusive
-            _enter(door)
+            with spending("waiting"):
+                _enter(door)
         yield
     finally:
         door.depth -= 1

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from evaluators.accuracy import Accuracy
+from evaluators.ledger import spending
 from search_spaces.errors import CandidateError
 
 from .executors.local import Job
@@ -86,7 +87,8 @@ class Exploration:
                 return self._job(self._known[promotion.number].candidate, promotion.rung)
             if self._enough():
                 return None
-            candidate = self._study.ask()
+            with spending("sampling"):
+                candidate = self._study.ask()
             if candidate is None:
                 self._progress.note("every architecture of the space has been tried")
                 self._exhausted = True
@@ -152,13 +154,14 @@ class Exploration:
         known, limit = self._known[candidate.number], self._config.budget_latency
         metrics = known.metrics
         over = {"latency_ms": metrics["latency_ms"] - limit} if limit and metrics else {}
-        self._study.tell(
-            candidate, outcome, metrics, reason=reason, constraints=over, curve=known.curve
-        )
+        with spending("recording"):
+            self._study.tell(
+                candidate, outcome, metrics, reason=reason, constraints=over, curve=known.curve
+            )
+            write_table(self._directory / "trials.csv", self._study.frame())
         if outcome != "paused":
             del self._known[candidate.number]
         self._progress.ended(str(candidate.number), outcome, metrics, reason)
-        write_table(self._directory / "trials.csv", self._study.frame())
         self._remove_checkpoints()
         self._clock.keep()
 

@@ -14,6 +14,7 @@ from evaluators.accuracy import unshifted_share
 from evaluators.checkpoint import read_checkpoint
 from evaluators.data import DataSpec, load
 from evaluators.evaluator import Report
+from evaluators.ledger import spending, spending_each
 from evaluators.predict import evaluate
 from evaluators.quiet import working
 from evaluators.training import train_until_settled
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from torch import nn
 
+    from evaluators.data import Images
     from evaluators.recipe import Recipe
     from search_spaces.arch import Arch, Task
 
@@ -58,35 +61,41 @@ class Finish:
 
     def __call__(self, arch: Arch, task: Task) -> Iterator[Report]:
         """Yield a report an epoch; the model's folder is complete when this ends."""
-        with working():  # decoding images is work, too
+        with working(), spending("loading"):  # decoding images is work, too
             images = load(self.data)
-        network = build(arch, task, seed=self.recipe.seed)
+        with spending("building"):
+            network = build(arch, task, seed=self.recipe.seed)
         checkpoint = self.models / f".{arch.digest}.pt"  # outlives a kill, not the export
         training = train_until_settled(
             network, images, self.recipe, patience=_PATIENCE, checkpoint=checkpoint
         )
-        for result in training:
+        for result in spending_each("training", training):
             yield Report(result.epoch, {"accuracy": result.accuracy})
             if time() > self.deadline:
                 break
-        test_accuracy = evaluate(network, images.test, images)
-        low, high = wilson(test_accuracy, len(images.test))
-        directory = self.models / arch.digest
-        known = provenance.of_run(self.models.parent)
-        known |= provenance.of_training(self.data, images, self.recipe)
-        metrics = {
-            "accuracy": evaluate(network, images.val, images),
-            "test_accuracy": test_accuracy,
-            "test_accuracy_low": low,
-            "test_accuracy_high": high,
-            "test_images": len(images.test),
-            "epochs": read_checkpoint(checkpoint)["epoch"],
-            "seeds": 1,
-            **unshifted_share(network),
-        }
-        beside = {provenance.FILE: provenance.to_json(known), METRICS_FILE: _json(metrics)}
-        export(arch, network, task, images, directory, self.formats, beside)
+        with spending("testing"):
+            metrics = {**_tested(network, images), "epochs": read_checkpoint(checkpoint)["epoch"]}
+        with spending("exporting"):
+            known = provenance.of_run(self.models.parent)
+            known |= provenance.of_training(self.data, images, self.recipe)
+            beside = {provenance.FILE: provenance.to_json(known), METRICS_FILE: _json(metrics)}
+            directory = self.models / arch.digest
+            export(arch, network, task, images, directory, self.formats, beside)
         checkpoint.unlink(missing_ok=True)
+
+
+def _tested(network: nn.Module, images: Images) -> dict[str, Any]:
+    test_accuracy = evaluate(network, images.test, images)
+    low, high = wilson(test_accuracy, len(images.test))
+    return {
+        "accuracy": evaluate(network, images.val, images),
+        "test_accuracy": test_accuracy,
+        "test_accuracy_low": low,
+        "test_accuracy_high": high,
+        "test_images": len(images.test),
+        "seeds": 1,
+        **unshifted_share(network),
+    }
 
 
 def keep_metrics(models: Path, digest: str, metrics: Mapping[str, Any]) -> None:

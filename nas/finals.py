@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluators.device import device
 from evaluators.footprint import file_size, footprint
+from evaluators.ledger import spending
 from evaluators.program import program_of
 from evaluators.target import parse_target
 from search_spaces.errors import NasError
@@ -52,6 +53,10 @@ class Finals:
 
     def run(self) -> None:
         """Train, test, export and measure the finalists that are not finished yet."""
+        with self._clock.phase("finalists"):
+            self._run()
+
+    def _run(self) -> None:
         self._measure()  # what a kill left unmeasured
         digests, epochs = self._plan()
         archs = self._study.archs()
@@ -61,10 +66,9 @@ class Finals:
         recipe, formats = self._setup.recipe(epochs), self._setup.formats
         finish = Finish(self._setup.data, recipe, self._models, deadline, formats)
         jobs = iter([Job(arch, partial(finish, arch, self._setup.task)) for arch in waiting])
-        with self._clock.phase("finalists"):
-            self._setup.executor.run(
-                lambda: next(jobs, None), partial(self._epoch, epochs), self._ended
-            )
+        self._setup.executor.run(
+            lambda: next(jobs, None), partial(self._epoch, epochs), self._ended
+        )
 
     def _measure(self) -> None:
         """Measure the finished finalists' latency, once: a resumed run keeps its figures."""
@@ -90,7 +94,8 @@ class Finals:
         target = parse_target(self._setup.config.target)
         figures = file_size if self._setup.config.deterministic else footprint
         try:
-            return figures(program_of(arch, self._setup.task, target))
+            with spending("measuring"):
+                return figures(program_of(arch, self._setup.task, target))
         except NasError as error:  # it ran a moment ago; what is left out costs no finalist
             self._progress.note(f"{arch.digest}: memory and energy were not measured: {error}")
             return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import asdict
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,7 @@ def print_result(result: Result, console: Console) -> None:
         )
         _explain_flags(table_to_plain(result.pareto), console)
     trained = result.pareto["test_accuracy"].notna().any()
+    console.print(f"Time: {result.account}", soft_wrap=True)
     console.print(f"Report: {result.directory / 'report.html'}", soft_wrap=True)
     if trained:
         models = result.directory / "models" / str(result.recommended)
@@ -170,6 +172,7 @@ def result_to_plain(result: Result) -> dict[str, Any]:
         "status": result.status,
         "recommended": result.recommended,
         "trials": len(result.trials),
+        "spent": asdict(result.account),
         "pareto": table_to_plain(result.pareto),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ from .runs import (
 )
 from .sealing import seal_run, unseal_run
 from .setup import GOALS, OBJECTIVES, Setup
+from .spent import Account
 from .storage import StudyError, with_password
 from .study import TRAINED, Study
 
@@ -54,6 +55,7 @@ class Result:
         pareto: a row for each member of the final front, its models in `models/<digest>/`.
         recommended: digest of the member to take when nobody says more; None if there is no front.
         status: "complete", "interrupted", or "failed" by a bug.
+        account: where the time went.
     """
 
     directory: Path
@@ -61,6 +63,7 @@ class Result:
     pareto: pd.DataFrame
     recommended: str | None
     status: str
+    account: Account = field(default_factory=Account)
 
 
 def search(config: SearchConfig, out: Path | None = None, progress: Progress = SILENT) -> Result:
@@ -168,7 +171,7 @@ def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
         update_run(directory, study=study.name)
     shape = {"classes": task.classes, "shape": list(task.shape)}
     update_run(directory, space=space.name, task=shape, status="running")
-    clock = Clock(directory, config.timeout)
+    clock = Clock(directory, config.timeout, setup.executor.workers)
     finals = Finals(setup, study, clock, directory, progress)
     status = "failed"
     try:
@@ -211,7 +214,8 @@ def _report(study: Study, finals: Finals, directory: Path, status: str) -> Resul
     write_report(directory)
     seal_run(directory)
     marked = pareto.loc[pareto["recommended"], "digest"]
-    return Result(directory, trials, pareto, next(iter(marked), None), status)
+    account = Account.of_run(read_run(directory))
+    return Result(directory, trials, pareto, next(iter(marked), None), status, account)
 
 
 PARETO_COLUMNS = (

@@ -16,9 +16,10 @@ from ray.tune.search import Searcher
 
 from evaluators.child import WorkerError
 from evaluators.evaluator import Report
+from evaluators.ledger import receive
 
 from ._message import work_to_json
-from ._ray_worker import BUG, FAILURE, JOB, REPORT
+from ._ray_worker import BUG, FAILURE, JOB, REPORT, SPENT
 from .local import Crash
 from .ray import RETRIES
 
@@ -76,6 +77,7 @@ class StudySearcher(Searcher, Generic[J]):
     def goes_on(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Pass a report on and return the answer; what a retry repeats was answered before."""
         self._alive = True
+        receive(json.loads(result.get(SPENT, "{}")))
         if REPORT not in result:
             return not result.get("done", False)
         step, metrics = json.loads(result[REPORT])
@@ -96,6 +98,8 @@ class StudySearcher(Searcher, Generic[J]):
         self._steps.pop(trial_id, None)
         self._waiting = False
         result = result or {}
+        if REPORT not in result:  # that was received when it came
+            receive(json.loads(result.get(SPENT, "{}")))
         with self._kept_error():
             if BUG in result:
                 raise Crash(result[BUG])

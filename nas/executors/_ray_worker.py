@@ -10,6 +10,7 @@ import ray
 from ray.tune import Trainable
 
 from evaluators.data import adopt
+from evaluators.ledger import drain
 from search_spaces.errors import NasError
 
 from ._message import work_from_json
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from evaluators.evaluator import Report
     from search_spaces.plugins import Plugin
 
-JOB, REPORT, FAILURE, BUG = "job", "report", "failure", "bug"
+JOB, REPORT, FAILURE, BUG, SPENT = "job", "report", "failure", "bug", "spent"
 
 
 class Worker(Trainable):
@@ -54,7 +55,10 @@ class Worker(Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Return the next report, or how the job ended."""
+        """Return the next report, or how the job ended, and where the time went."""
+        return {**self._step(), SPENT: json.dumps(drain().own)}
+
+    def _step(self) -> dict[str, Any]:
         try:
             if self._reports is None:
                 self._reports = iter(work_from_json(self._job)())

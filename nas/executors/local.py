@@ -10,10 +10,12 @@ import traceback
 from dataclasses import dataclass
 from multiprocessing import current_process
 from multiprocessing.connection import Connection, wait
+from time import time
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from evaluators.child import GUARD, WorkerError, exit_text, spawn
 from evaluators.evaluator import Report
+from evaluators.ledger import drain, receive
 from search_spaces.errors import NasError
 from search_spaces.plugins import loaded_plugins
 
@@ -168,7 +170,8 @@ class LocalExecutor:
         on_end: Callable[[J, str | None], None],
     ) -> None:
         try:
-            message = worker.connection.recv()
+            message, spent = worker.connection.recv()
+            receive(spent)
             if message == _READY:
                 worker.ready = True
                 return
@@ -209,7 +212,7 @@ class _Worker(Generic[J]):
     ready = False  # whether it has come so far as to take jobs
 
     def __init__(self, deterministic: bool) -> None:
-        self._process, self.connection = spawn(_serve, loaded_plugins(), deterministic)
+        self._process, self.connection = spawn(_serve, loaded_plugins(), deterministic, time())
 
     def begin(self, job: Job[J]) -> None:
         self.key = job.key
@@ -224,8 +227,14 @@ class _Worker(Generic[J]):
         return exit_text(self._process.exitcode)
 
 
-def _serve(connection: Connection, plugins: tuple[Plugin, ...], deterministic: bool) -> None:
-    """Run jobs as they come; the parent decides after each report and ends this process."""
+def _serve(
+    connection: Connection, plugins: tuple[Plugin, ...], deterministic: bool, begun: float
+) -> None:
+    """Run jobs as they come; the parent decides after each report and ends this process.
+
+    Each message comes with the seconds by kind since the last one; `begun` is when this process
+    was started, as `time()` tells it.
+    """
     import torch
 
     torch.set_num_threads(1)
@@ -233,10 +242,11 @@ def _serve(connection: Connection, plugins: tuple[Plugin, ...], deterministic: b
     for plugin in plugins:  # jobs are made of what they define
         plugin.load()
     try:
-        connection.send(_READY)
+        connection.send((_READY, {"starting": time() - begun}))
         while True:
             work: Work = connection.recv()
-            connection.send(_run(work, connection))
+            end = _run(work, connection)
+            connection.send((end, drain().own))
     except (EOFError, ConnectionError):  # the parent is gone
         return
 
@@ -245,7 +255,7 @@ def _run(work: Work, connection: Connection) -> _Failure | _Bug | None:
     """Return None for a job that ended well or was stopped, a reason if its candidate failed."""
     try:
         for report in work():
-            connection.send(report)
+            connection.send((report, drain().own))
             if not connection.recv():
                 break
     except (EOFError, ConnectionError):  # the parent is gone

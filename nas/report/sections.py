@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..config import SearchConfig
+from ..spent import Account
 from ..units import format_seconds
 from . import plots
 from .pictures import Colors, legend, picture
@@ -123,6 +124,8 @@ def settings(run: Mapping[str, Any]) -> str:
     if isinstance(machine.get("memory_bytes"), int):
         machine["memory"] = f"{machine.pop('memory_bytes') / 2**30:.1f} GiB"
     times = {phase: format_seconds(value) for phase, value in (run.get("seconds") or {}).items()}
+    account = Account.of_run(run)
+    spent = f"<h2>Where the time went</h2><p>{escape(str(account))}.</p>" if account.workers else ""
     groups = {
         "Options": config,
         "Machine": machine,
@@ -138,7 +141,7 @@ def settings(run: Mapping[str, Any]) -> str:
     if config.get("timeout"):
         notes.append("A search that stops by the clock tries more candidates on a faster machine.")
     return (
-        f"<h2>Do it again</h2><pre>{escape(command(config))}</pre><p>{' '.join(notes)}</p>"
+        f"{spent}<h2>Do it again</h2><pre>{escape(command(config))}</pre><p>{' '.join(notes)}</p>"
         f'<h2>Settings</h2><div class="columns">{lists}</div>'
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from evaluators.evaluator import Report
+from evaluators.ledger import drain, spending
 from nas.executors.local import Crash, Job, LocalExecutor
 from search_spaces.errors import CandidateError
 
@@ -28,6 +29,17 @@ class Count:
             raise ZeroDivisionError("a bug")
         if self.end == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Busy:
+    """Work that takes a twentieth of a second a report, twice."""
+
+    def __call__(self):
+        for step in (1, 2):
+            with spending("working hard"):
+                time.sleep(0.05)
+            yield Report(step, {})
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,15 @@ def run(works, workers=2, goes_on=lambda key, report: True):
 
         executor.run(lambda: next(jobs, None), listen, ends.__setitem__)
     return reports, ends
+
+
+def test_where_workers_spend_their_time_is_known():
+    drain()
+    run([Busy(), Busy()], workers=1, goes_on=lambda key, report: key == 0)
+    spent = drain()
+    assert spent.own == {}
+    assert spent.workers["working hard"] >= 3 * 0.05  # the second job was stopped after one
+    assert spent.workers["starting"] > 0
 
 
 def test_every_job_reports_and_ends():

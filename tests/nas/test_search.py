@@ -52,6 +52,11 @@ class TestRunFolder:
         about = json.loads((result.directory / "run.json").read_text())
         assert about["status"] == result.status == "complete"
         assert about["config"]["budget_params"] == 1500
+        workers = about["spent"]["workers"]
+        assert sum(workers.values()) == pytest.approx(sum(about["seconds"].values()))  # of one
+        assert {"starting", "building", "training", "exporting", "idle"} <= workers.keys()
+        assert about["spent"]["beside"].keys() == {"sampling", "measuring", "recording"}
+        assert "Where the time went" in (result.directory / "report.html").read_text()
         assert (result.directory / "report.html").stat().st_size > 0
         assert not list(result.directory.rglob(".*"))  # no draft is left
 
@@ -175,6 +180,8 @@ def test_an_interrupted_run_keeps_what_it_found_and_goes_on(config, tmp_path):
     resumed = nas.resume(tmp_path / "run")
     assert resumed.status == "complete"
     assert len(resumed.trials) == 4
+    before, after = stopped.account.workers, resumed.account.workers
+    assert all(after[kind] >= before[kind] > 0 for kind in ("building", "training"))
     assert resumed.trials["digest"].tolist()[:2] == stopped.trials["digest"].tolist()
     assert resumed.pareto["test_accuracy"].notna().all()
 
