@@ -22,7 +22,11 @@ from .datasets._splits import Arrays, Pixels, complete
 from .datasets._table import DATASETS, DataSet, known_data
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from torch import Tensor
+
+    from .crops import Crop
 
 __all__ = ["DATASETS", "DataSet", "DataSpec", "Images", "Split", "known_data", "load"]
 
@@ -41,6 +45,7 @@ class DataSpec:
         download: fetch missing files of a known data set from their publisher.
         image_size: side of the square images; by default as they are.
         seed: decides the splits that the data set does not come with.
+        stream: whether a folder's images stay on disk, to be decoded whenever they are needed.
 
     Raises:
         SpecError: a value is out of its range.
@@ -51,6 +56,7 @@ class DataSpec:
     download: bool = False
     image_size: int | None = None
     seed: int = 0
+    stream: bool = False
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -72,6 +78,25 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def batches(self, indices: Iterable[Tensor], crop: Crop | None = None) -> Iterator[Tensor]:
+        """Yield the images at each of `indices`: (B, C, H, W), uint8 and channels-last.
+
+        Raises:
+            SpecError: random crops, of which images in memory have no more than the centre.
+        """
+        if crop is not None:
+            raise SpecError(
+                f"`resized_crop` (={crop.smallest}) needs images that stay on disk: a folder of "
+                "images, and --stream; or set it to 0"
+            )
+        from .augment import gather
+
+        return (gather(self.images, index) for index in indices)
+
+    def taken(self, count: int) -> Split:
+        """Return the first `count` images, in memory."""
+        return Split(self.images[:count], self.labels[:count])
 
     def __repr__(self) -> str:
         return f"Split({len(self):,} images)"
@@ -115,6 +140,10 @@ def load(spec: DataSpec) -> Images:
     """
     if spec in _ADOPTED:
         return _ADOPTED[spec]
+    if spec.stream:
+        from .streamed import stream
+
+        return stream(spec)
     try:
         arrays = _read(spec)
         if spec.image_size is not None:
@@ -123,7 +152,7 @@ def load(spec: DataSpec) -> Images:
         raise DataError(f"{spec.name}: {error}") from error
     except UnknownName as error:
         raise UnknownName(f"no folder, no .npz file and no data set: {error}") from error
-    mean, std = _statistics(arrays.splits["train"][0])
+    mean, std = statistics(arrays.splits["train"][0])
     splits = {name: _split(*part) for name, part in arrays.splits.items()}
     return Images(name=spec.name, classes=arrays.classes, mean=mean, std=std, **splits)
 
@@ -163,7 +192,7 @@ def _resized(arrays: Arrays, size: int) -> Arrays:
     return Arrays(splits, arrays.classes)
 
 
-def _statistics(images: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def statistics(images: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation by channel, exact, from counts of grey levels."""
     levels = np.arange(256) / 255
     means, stds = [], []

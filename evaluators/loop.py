@@ -14,7 +14,8 @@ from torch import Generator, Tensor, nn
 
 from search_spaces.errors import CandidateError, SpecError
 
-from .augment import augment, gather, normalise
+from .augment import augment, normalise
+from .crops import Crop
 from .memory import keep_freed_memory, memory_suffices
 from .mixing import mixed
 from .objective import objective
@@ -165,9 +166,13 @@ class Training:
         n_train = len(self.images.train)
         with _seeded(self.recipe.seed, self._begun + self.epoch, self._device) as generator:
             order = torch.randperm(n_train, generator=generator)
-            for i, index in enumerate(order.tensor_split(self._steps)):
+            indices = order.tensor_split(self._steps)
+            batches = self.images.train.batches(indices, self._crop())
+            for i, (index, pixels) in enumerate(zip(indices, batches, strict=True)):
                 with working():
-                    totals += self._step(self.epoch * self._steps + i, index, generator)
+                    labels = self.images.train.labels[index]
+                    step = self.epoch * self._steps + i
+                    totals += self._step(step, pixels, labels, generator)
         mean, accuracy = (totals / n_train).tolist()
         if not math.isfinite(mean):
             raise CandidateError(
@@ -176,17 +181,21 @@ class Training:
             )
         return mean, accuracy
 
-    def _step(self, step: int, index: Tensor, generator: Generator) -> Tensor:
-        """Learn from the images at `index`; return the sum of their losses, and of the hits."""
+    def _crop(self) -> Crop | None:
+        """Return the random crops of this epoch, if the recipe wants any."""
+        smallest, epoch = self.recipe.resized_crop, self._begun + self.epoch
+        return Crop(smallest, self.recipe.seed << 20 | epoch) if smallest else None
+
+    def _step(self, step: int, pixels: Tensor, labels: Tensor, generator: Generator) -> Tensor:
+        """Learn from a batch; return the sum of its losses, and of the hits."""
         recipe, steps = self.recipe, self._steps * self.recipe.epochs
         penalised = self._penalised
         if 2 * (self._begun * self._steps + step) >= self._whole * self._steps:
             for module in penalised:
                 module.freeze()
             penalised = []  # what no longer learns is not penalised either
-        pixels = augment(gather(self.images.train.images, index), recipe, generator)
-        labels = self.images.train.labels[index].to(self._device)
-        batch = mixed(pixels.to(self._device), labels, recipe, generator)
+        pixels = augment(pixels, recipe, generator).to(self._device)
+        batch = mixed(pixels, labels.to(self._device), recipe, generator)
         taught = self._taught(batch.pixels)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=recipe.amp):
             logits = self.network(normalise(batch.pixels, self.images))
@@ -201,7 +210,7 @@ class Training:
         self._optimizer.step()
         torch._foreach_lerp_(self._slow, self._fast, 1 - recipe.ema_decay_at(step))
         hits = batch.blend(lambda labels: (logits.argmax(1) == labels).sum())
-        return torch.stack([loss.detach() * len(index), hits])
+        return torch.stack([loss.detach() * len(labels), hits])
 
     def _taught(self, pixels: Tensor) -> Tensor | None:
         if self._teacher is None:

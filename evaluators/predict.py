@@ -30,7 +30,7 @@ def predict_logits(network: nn.Module, split: Split, images: Images) -> Tensor:
     device = next(network.parameters()).device
     scores = []
     with _evaluating(network):
-        for batch in split.images.split(BATCH):  # type: ignore[no-untyped-call]
+        for batch in split.batches(torch.arange(len(split)).split(BATCH)):  # type: ignore[no-untyped-call]
             with working():
                 scores.append(network(normalise(batch.to(device), images)).cpu())
     return torch.cat(scores)

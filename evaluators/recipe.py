@@ -28,6 +28,8 @@ class Recipe:
         label_smoothing: share of the target that all classes divide among them.
         ema_decay: share of the average of the weights that a step keeps; less in the first steps.
         crop: pixels by which an image is moved, at most.
+        resized_crop: smallest share of an image's area of which a random crop is made the whole;
+            0 makes none. For images that are streamed from a folder, and instead of `crop`.
         flip: whether half of the images are mirrored; right for clothes, wrong for digits.
         erase: side of the square that is cut out, as a share of the image's; 0 cuts nothing.
         randaugment: random operations an image; 0 makes none.
@@ -55,6 +57,7 @@ class Recipe:
     label_smoothing: float = 0.1
     ema_decay: float = 0.995
     crop: int = 1
+    resized_crop: float = 0.0
     flip: bool = True
     erase: float = 0.0
     randaugment: int = 0
@@ -87,7 +90,7 @@ class Recipe:
             raise SpecError(f"`shift_norm` (={self.shift_norm!r}) must be 'l1' or 'l2'")
         if not 0 <= self.distill <= 1:
             raise SpecError(f"`distill` (={self.distill}) must lie in [0, 1]")
-        for name in ("momentum", "warmup", "label_smoothing", "ema_decay", "erase"):
+        for name in ("momentum", "warmup", "label_smoothing", "ema_decay", "erase", "resized_crop"):
             if not 0 <= getattr(self, name) < 1:
                 raise SpecError(f"`{name}` (={getattr(self, name)}) must lie in [0, 1)")
 

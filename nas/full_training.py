@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from search_spaces.arch import Arch
 
     from .provenance import Facts
+
+_SAMPLED = 2_000  # images of a split that a new file is compared and tested with
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ def full_training(
             METRICS_FILE: json.dumps(metrics, indent=2).encode(),
             provenance.FILE: provenance.to_json(known),
         }
-        export(arch, network.cpu(), task, images, out, formats, {**contents, **history.files()})
+        beside = {**contents, **history.files()}
+        export(arch, network.cpu(), task, _sampled(images), out, formats, beside)
     close(out)
     progress.ended(arch.digest, "complete", metrics, "")
     return metrics
@@ -148,6 +151,12 @@ def _teacher(directory: Path, images: Images) -> tuple[Teacher, Facts]:
     network = Normalised(model.network, model.mean, model.std).eval().requires_grad_(False)
     weights = sha256(directory / Safetensors.file)
     return network.to(device()), {"digest": model.arch.digest, "weights_sha256": weights}
+
+
+def _sampled(images: Images) -> Images:
+    """Return what formats are compared and calibrated with, in memory."""
+    parts = {name: getattr(images, name).taken(_SAMPLED) for name in ("train", "val", "test")}
+    return replace(images, **parts)
 
 
 def _first_difference(there: Sequence[str], here: Sequence[str]) -> str:

@@ -38,6 +38,14 @@ Data = Annotated[str, _option("Data", "Data set, folder of class folders, or .np
 DataDir = Annotated[str | None, _option("Data", "Where a named data set's files are.", "DIR")]
 Download = Annotated[bool, _option("Data", "Fetch a named data set if it is missing.")]
 ImageSize = Annotated[int | None, _option("Data", "Side to which images are brought.", "PIXELS")]
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream",
+        help="Leave a folder's images on disk, where they do not fit into memory.",
+        rich_help_panel="Data",
+    ),
+]
 Space = Annotated[str | None, _option("Search", "Preset or space file; default: by image size.")]
 Plugin = Annotated[
     str | None, _option("Search", "Python file that registers blocks of your own.", "FILE")

@@ -37,6 +37,7 @@ def train(
     data_dir: options.DataDir = None,
     download: options.Download = False,
     image_size: options.ImageSize = None,
+    stream: options.Stream = False,
     recipe: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="default, imagenet, or a YAML file.")
     ] = "default",
@@ -48,6 +49,9 @@ def train(
     label_smoothing: Annotated[float | None, _field("Share of the target of all classes.")] = None,
     ema_decay: Annotated[float | None, _field("Of the average of the weights.")] = None,
     crop: Annotated[int | None, _field("Pixels by which images are moved.")] = None,
+    resized_crop: Annotated[
+        float | None, _field("Smallest share of an image that is cropped and resized.")
+    ] = None,
     flip: Annotated[bool | None, _field("Mirror half of the images.")] = None,
     erase: Annotated[float | None, _field("Side of a square that is cut out.")] = None,
     randaugment: Annotated[int | None, _field("Random operations an image.", "COUNT")] = None,
@@ -97,7 +101,7 @@ def train(
         tensorboard = out / "tensorboard"
     arch = read_arch(str(find_model(source) or source))
     trainee = Trainee(
-        arch, DataSpec(data, data_dir, download, image_size, found.seed), found, teacher
+        arch, DataSpec(data, data_dir, download, image_size, found.seed, stream), found, teacher
     )
     console = console_for(stderr=as_json)
     names = [name.strip() for name in formats.split(",")]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.errors import NasError
@@ -62,7 +62,12 @@ def training_folder(out: Path, about: Mapping[str, Any], resume: bool) -> Iterat
         hidden.mkdir(parents=True, exist_ok=True)
         with locked(hidden):
             write_text(hidden / _ABOUT, json.dumps(wanted, indent=2))
-            yield hidden / _CHECKPOINT
+            try:
+                yield hidden / _CHECKPOINT
+            except BaseException:
+                if not (hidden / _CHECKPOINT).exists():  # nothing to go on with
+                    close(out)
+                raise
     except OSError as error:
         if isinstance(error, NasError):
             raise
@@ -70,8 +75,10 @@ def training_folder(out: Path, about: Mapping[str, Any], resume: bool) -> Iterat
 
 
 def close(out: Path) -> None:
-    """Remove what a finished training no longer needs."""
+    """Remove what only a training under way needs; and the folder, if nothing else is in it."""
     shutil.rmtree(out / _HIDDEN, ignore_errors=True)
+    with suppress(OSError):
+        out.rmdir()
 
 
 def _known(out: Path) -> dict[str, Any] | None:

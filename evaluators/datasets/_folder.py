@@ -18,6 +18,7 @@ from ._splits import ALIASES, Arrays, Indices, Labels, plan
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+Classes = tuple[str, ...]
 SMALLEST, LARGEST = 16, 224
 
 
@@ -27,29 +28,51 @@ def read_folder(root: Path, image_size: int | None, seed: int) -> Arrays:
     Raises:
         DataError: the folders are no data set, or some images cannot be read.
     """
+    splits, classes = list_folder(root, seed)
+    chosen = [path for paths, _ in splits.values() for path in paths]
+    size, channels = shape_of(chosen, root, image_size)
+    check_memory(len(chosen), size, channels)
+    images = decode(chosen, size, channels, root)
+    pieces = np.split(images, np.cumsum([len(labels) for _, labels in splits.values()])[:-1])
+    return Arrays(
+        {
+            split: (piece, labels)
+            for (split, (_, labels)), piece in zip(splits.items(), pieces, strict=True)
+        },
+        classes,
+    )
+
+
+def list_folder(root: Path, seed: int) -> tuple[dict[str, tuple[list[Path], Labels]], Classes]:
+    """Return the files and labels of train, val and test, in a seeded order, and the classes.
+
+    Raises:
+        DataError: the folders are no data set.
+    """
     files = _files(root)
     classes = tuple(sorted({name for split in files.values() for name in split}))
     paths = {split: _flatten(split_files, classes) for split, split_files in files.items()}
     labels = {split: _labels(split_files, classes) for split, split_files in files.items()}
     parts = plan(labels, classes, seed)
-
-    everything = [path for split in sorted(paths) for path in paths[split]]
-    headers = scan(everything, root)
-    size = image_size or _common_size(headers)
-    channels = 1 if all(header.gray for header in headers) else 3
-    check_memory(len(everything), size, channels)
-
     rng = random.Random(seed)
     # Not by class: the first n images of a split should be a fair sample.
     order = {split: _shuffled(index, rng) for split, (_, index) in parts.items()}
-    chosen = [paths[given][i] for split, (given, _) in parts.items() for i in order[split]]
-    images = decode(chosen, size, channels, root)
-    pieces = np.split(images, np.cumsum([len(index) for index in order.values()])[:-1])
     splits = {
-        split: (piece, labels[parts[split][0]][order[split]])
-        for split, piece in zip(parts, pieces, strict=True)
+        split: ([paths[given][i] for i in order[split]], labels[given][order[split]])
+        for split, (given, _) in parts.items()
     }
-    return Arrays(splits, classes)
+    return splits, classes
+
+
+def shape_of(paths: Sequence[Path], root: Path, image_size: int | None) -> tuple[int, int]:
+    """Return side and channels of the images at `paths`: those that all have, if one is given.
+
+    Raises:
+        DataError: some cannot be read.
+    """
+    headers = scan(paths, root)
+    channels = 1 if all(header.gray for header in headers) else 3
+    return image_size or _common_size(headers), channels
 
 
 def _files(root: Path) -> dict[str, dict[str, list[Path]]]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from ._splits import Pixels
 
+    Cut = Callable[[int, int], tuple[float, float, float, float]]
+
 R = TypeVar("R")
 
 _ENDINGS = "png jpg jpeg webp bmp gif ppm pgm pbm pnm tif tiff"
@@ -60,12 +62,29 @@ def decode(paths: Sequence[Path], size: int, channels: int, root: Path) -> Pixel
     out = np.empty((len(paths), size, size, channels), np.uint8)
 
     def work(index: int) -> None:
-        with _open(paths[index]) as image:
-            flat = _flat(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
-        out[index] = np.asarray(_fit(flat, size)).reshape(size, size, channels)
+        out[index] = decoded(paths[index], size, channels)
 
     _each(work, paths, root, "Decoding")
     return out
+
+
+def decoded(path: Path | str, size: int, channels: int, cut: Cut | None = None) -> Pixels:
+    """Return one image file as (size, size, channels).
+
+    Args:
+        path: of the file.
+        size: side of the result.
+        channels: 1 or 3.
+        cut: returns the box of an image, of this width and height, that becomes the result; by
+            default the largest square in the centre.
+    """
+    with _open(path) as image:
+        flat = _flat(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
+    if cut is None:
+        fitted = _fit(flat, size)
+    else:
+        fitted = flat.resize((size, size), Image.Resampling.BICUBIC, box=cut(*flat.size))
+    return np.asarray(fitted).reshape(size, size, channels)
 
 
 def resize(images: Pixels, size: int) -> Pixels:
@@ -108,7 +127,7 @@ def available_bytes() -> int | None:
         return None
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path | str) -> Image.Image:
     image = Image.open(path, formats=FORMATS)
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:  # Pillow only warns up to twice
