@@ -8,6 +8,7 @@ from evaluators.runtimes import runtime
 
 from ..exporter import EXPORTERS, Exporter, Model
 from ._graph import exported, one_by_one, refusals
+from ._stdout import printing_to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,8 @@ class ExecuTorch(Exporter):
 import torch
 from executorch.runtime import Runtime
 
-network = Runtime.get().load_program("model.pte").load_method("forward")
+content = Path("model.pte").read_bytes()  # keep it: the network reads memory that it does not own
+network = Runtime.get().load_program(content).load_method("forward")
 image = torch.zeros(1, {shape})  # float32, pixels / 255, one image
 (scores,) = network.execute([image])
 """
@@ -36,7 +38,7 @@ image = torch.zeros(1, {shape})  # float32, pixels / 255, one image
     def encode(self, model: Model) -> Mapping[str, bytes]:
         """See `Exporter.encode`."""
         graph = exported(model, dynamic=False)
-        with refusals("ExecuTorch"):
+        with printing_to_stderr(), refusals("ExecuTorch"):
             partitioner = runtime("executorch.backends.xnnpack.partition.xnnpack_partitioner")
             lower = runtime("executorch.exir").to_edge_transform_and_lower
             lowered = lower(graph, partitioner=[partitioner.XnnpackPartitioner()])
@@ -44,7 +46,7 @@ image = torch.zeros(1, {shape})  # float32, pixels / 255, one image
 
     def open(self, path: Path) -> Runner:
         """See `Exporter.open`."""
-        with refusals(f"{path}: ExecuTorch"):
+        with printing_to_stderr(), refusals(f"{path}: ExecuTorch"):
             content = path.read_bytes()
             program = runtime("executorch.runtime").Runtime.get().load_program(content)
             loaded = content, program.load_method("forward")  # it reads bytes that it does not own

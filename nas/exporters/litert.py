@@ -12,6 +12,7 @@ from evaluators.runtimes import runtime
 
 from ..exporter import EXPORTERS, Exporter, Model
 from ._graph import one_by_one, plain, refusals
+from ._stdout import printing_to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,14 +43,15 @@ scores = network.get_tensor(network.get_output_details()[0]["index"])
     def encode(self, model: Model) -> Mapping[str, bytes]:
         """See `Exporter.encode`."""
         network, image = plain(model), torch.zeros(1, *model.task.shape)
-        with refusals("LiteRT"), tempfile.TemporaryDirectory(prefix="nas-") as folder:
+        with tempfile.TemporaryDirectory(prefix="nas-") as folder:
             path = Path(folder) / self.file
-            runtime("litert_torch", extra="litert").convert(network, (image,)).export(str(path))
+            with printing_to_stderr(), refusals("LiteRT"):
+                runtime("litert_torch", extra="litert").convert(network, (image,)).export(str(path))
             return {self.file: path.read_bytes()}
 
     def open(self, path: Path) -> Runner:
         """See `Exporter.open`."""
-        with refusals(f"{path}: LiteRT"):
+        with printing_to_stderr(), refusals(f"{path}: LiteRT"):
             interpreter = runtime("ai_edge_litert.interpreter", extra="litert").Interpreter
             network = interpreter(model_content=path.read_bytes(), num_threads=1)
             network.allocate_tensors()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from evaluators.onnx_graph import INPUT, Normalised, to_onnx
-from evaluators.runtimes import runtime
+from evaluators.runtimes import GraphError, runtime
 from evaluators.targets.cpu import refusals, session
 
 from ..exporter import EXPORTERS, Exporter, Model
@@ -46,7 +46,10 @@ image = np.zeros((1, {shape}), dtype=np.float32)  # pixels / 255
 
     def open(self, path: Path) -> Runner:
         """See `Exporter.open`."""
-        run = session(path.read_bytes()).run
+        try:
+            run = session(path.read_bytes()).run
+        except (GraphError, OSError) as error:
+            raise GraphError(f"{path}: {error}") from error
 
         def scores(images: Tensor) -> Tensor:
             with refusals():

@@ -15,6 +15,7 @@ import torch
 
 from ..exporter import EXPORTERS, Exporter, ExportError, Model
 from . import _standalone
+from ._graph import refusals
 from ._layout import Call, layout
 from ._sources import Sources
 
@@ -124,7 +125,8 @@ with torch.inference_mode():
 
     def open(self, path: Path) -> Runner:
         """See `Exporter.open`; runs the file."""
-        network: nn.Module = runpy.run_path(str(path))["load"]()
+        with refusals(f"{path}: Python"):
+            network: nn.Module = runpy.run_path(str(path))["load"]()
         return torch.inference_mode()(network)
 
 

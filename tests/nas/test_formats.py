@@ -8,20 +8,25 @@ import pytest
 import torch
 
 from evaluators.runtimes import GraphError
+from nas.baselines import FAMILIES
 from nas.cli import main
 from nas.exporter import EXPORTERS, Exporter, Model, save
+from nas.testing import ExporterContract
+from nas.verify import faults
 from search_spaces.arch import Arch, Task
+from search_spaces.budget import Budget, fill
 from search_spaces.frozen import frozen
 from search_spaces.network import build
+from search_spaces.networks import NETWORKS, adapted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.export
 TASK = Task(3, (3, 32, 32))
+NARROW = 40_000  # parameters, which every family can be narrowed to
 TEXT = "stem(width=8) | stage(width=16,stride=2): csc, active_shift(expand=1) | head"
 ARCH = Arch.from_text(TEXT)
-GRAPHS = ["pt2", "torchscript", "openvino", "executorch", "litert"]
 
 
 def model_of(arch: Arch) -> Model:
@@ -29,28 +34,10 @@ def model_of(arch: Arch) -> Model:
     return Model(arch, TASK, build(arch, TASK).eval(), names, (0.3,) * 3, (0.2,) * 3)
 
 
-@pytest.fixture(params=GRAPHS)
-def name(request: pytest.FixtureRequest) -> str:
-    if extra := EXPORTERS[request.param].missing():
-        pytest.skip(f"needs the extra {extra}")
-    return str(request.param)
-
-
-def test_a_file_agrees_with_the_network(name: str, tmp_path: Path) -> None:
-    found = save(model_of(ARCH), tmp_path / "out", [name])[-1]
-    assert found.format == name
-    assert not found.agreement.fault
-    assert found.agreement.top1_agreement == 1
-    assert all((tmp_path / "out" / file).is_file() for file in EXPORTERS[name].files())
-
-
-@pytest.mark.parametrize("content", [b"", b"no such file"])
-def test_a_foreign_file_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
-    for file in EXPORTERS[name].files():
-        (tmp_path / file).write_bytes(content)
-    path = tmp_path / EXPORTERS[name].file
-    with pytest.raises(GraphError, match=f"{path.name}: .* refuses it"):
-        EXPORTERS[name]().open(path)
+class TestEveryFormat(ExporterContract):
+    @pytest.fixture(params=list(EXPORTERS))
+    def name(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
 
 
 def test_a_missing_runtime_names_its_extra(
@@ -91,3 +78,20 @@ def test_frozen_shifts_move_as_before(far: bool) -> None:
 def test_a_format_without_bodies_is_told() -> None:
     with pytest.raises(NotImplementedError):
         Exporter().encode(model_of(ARCH))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(EXPORTERS))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_written_in_every_format(family: str, name: str, tmp_path: Path) -> None:
+    if extra := EXPORTERS[name].missing():
+        pytest.skip(f"needs the extra {extra}: pip install 'nas-compact[{extra}]'")
+    task = Task(10, (1, 28, 28))
+    arch = fill(adapted(NETWORKS[family].arch, task), Budget(params=NARROW), task)
+    network = build(arch, task, seed=1)
+    network.train()(torch.rand(8, *task.shape))  # statistics other than those of fresh norms
+    names = tuple(map(str, range(10)))
+    model = Model(arch, task, network.eval(), names, (0.3,), (0.3,))
+    *_, found = save(model, tmp_path / "out", [name])
+    assert not found.agreement.fault
+    assert not faults(tmp_path / "out")
