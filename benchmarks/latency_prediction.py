@@ -64,7 +64,7 @@ def main() -> None:
             rows.append(row(model, arch, direct=options.direct))
     table = pd.DataFrame(rows)
     found = quality(table) | {
-        "fitted_on": len(model.networks),
+        "fitted_on": len(model.fitted),
         "half_width_of_90_percent": model.predictor.high - 1,
         "bias": float((table["predicted_ms"] / table["latency_ms"] - 1).median()),
         "parts_not_in_the_cache": float(table["missed"].mean()),

@@ -82,12 +82,20 @@ class LatencyModel:
         return tuple(found)
 
     @cached_property
+    def fitted(self) -> tuple[Network, ...]:
+        """Those of `networks` whose parts were all known: what the correction is fitted on."""
+        return tuple(n for n in self.networks if all(map(self.knows, n.arch.parts(self.task))))
+
+    @cached_property
     def predictor(self) -> Predictor | None:
-        """The correction, or None while fewer than `FEWEST` networks were measured."""
-        if len(self.networks) < FEWEST:
+        """The correction, or None while it could be fitted on fewer than `FEWEST` networks.
+
+        Nothing is measured for it: a search with a cache that is half warm would wait for minutes.
+        """
+        if len(self.fitted) < FEWEST:
             return None
-        kinds = kinds_of((network.arch for network in self.networks), self.task)
-        return fit([self._sample(network, kinds) for network in self.networks], kinds)
+        kinds = kinds_of((network.arch for network in self.fitted), self.task)
+        return fit([self._sample(network, kinds) for network in self.fitted], kinds)
 
     def predict(self, arch: Arch) -> Timing | None:
         """Return the predicted latency with its interval, or None if nothing is known of its kind.

@@ -67,11 +67,11 @@ def predictions(model: LatencyModel) -> pd.DataFrame:
     predictor = model.predictor
     if predictor is None:
         raise LatencyReportError(
-            f"only {len(model.networks)} networks were measured for {model.task} on "
-            f"{model.latency.target}; run `nas latency warm` first"
+            f"only {len(model.fitted)} networks were measured with all of their parts for "
+            f"{model.task} on {model.latency.target}; run `nas latency warm` first"
         )
     rows = []
-    for (arch, timing), ms in zip(model.networks, predictor.predicted, strict=True):
+    for (arch, timing), ms in zip(model.fitted, predictor.predicted, strict=True):
         cost = arch.cost(model.task)
         measured = dict(
             zip(("latency_ms", "latency_low_ms", "latency_high_ms"), timing, strict=True)

@@ -153,6 +153,38 @@ def test_nothing_is_predicted_of_blocks_that_were_never_seen(known: Latency) -> 
     assert LatencyModel(known, TASK).predict(space.sample(Random(0))) is None
 
 
+def test_of_a_cache_that_is_half_warm_only_whole_networks_are_used(
+    known: Latency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Part] = []
+
+    def measure(_: LatencyModel, part: Part) -> Timing:
+        measured.append(part)
+        return Timing(*[guess(part)] * 3)
+
+    monkeypatch.setattr(LatencyModel, "measure_part", measure)
+    arch = SPACE.sample(Random(1))
+    lost = [
+        next(p for p in arch.parts(TASK) if p.name == name) for name in ("stem", "stage0_block0")
+    ]
+
+    def without(*parts: Part) -> LatencyModel:
+        model = LatencyModel(known, TASK)
+        for part in parts:
+            del model._stored[part_key(part)]
+        return model
+
+    whole = without()
+    assert whole.predict(arch) is not None
+    assert len(whole.fitted) == len(whole.networks)
+    model = without(lost[1])
+    assert 40 <= len(model.fitted) < len(model.networks)
+    assert model.predict(arch) is not None
+    assert measured == lost[1:]  # of the network that is predicted, and no others
+    assert without(*lost).predict(arch) is None
+    assert measured == lost[1:]
+
+
 def test_a_search_gets_predictions(known: Latency, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evaluators.pairs.rounds", None)  # nothing is measured
     arch = SPACE.sample(Random(1))
