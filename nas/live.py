@@ -209,7 +209,8 @@ def print_baselines(table: pd.DataFrame, console: Console) -> None:
 
 def _explain_flags(rows: list[dict[str, Any]], console: Console) -> None:
     if any(row.get("latency_flagged") for row in rows):
-        console.print("! interval wider than the tolerance: a noisy machine", style="yellow")
+        reason = "interval wider than the tolerance, or of too few rounds"
+        console.print(f"! a noisy machine: {reason}", style="yellow")
 
 
 def _measured(row: dict[str, Any]) -> list[str]:

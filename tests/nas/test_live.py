@@ -72,7 +72,7 @@ def test_the_front_is_printed_with_its_intervals(terminal, tmp_path, flagged):
     assert "0123456789ab" in text
     assert "43.2K" in text
     assert ("0.1 ± 1.0%!" if flagged else "0.1 ± 1.0% ") in text
-    assert ("! interval wider than the tolerance" in text) == bool(flagged)
+    assert ("! a noisy machine: interval wider" in text) == bool(flagged)
     assert "91.0% (89.7-92.2)" in text
     assert str(tmp_path / "models" / "0123456789ab") in text.replace("\n", "")
     assert result_to_plain(result)["pareto"][0]["digest"] == "0123456789ab"
