@@ -2,8 +2,9 @@
 
 Each turn times the convolution, an operator, and the convolution again, and notes the ratio to the
 mean of both; the table has the median of the ratios, their quartiles, and whether the target is
-met. `copy` is a plain copy of each map that is written: the limit of what memory allows. Freed
-memory is kept, as in training.
+met. Learned offsets change before each step, outside the clock, as in training, so nothing made of
+them can be used again. With stride 2, the convolution has it, too. `copy` is a plain copy of each
+map that is written: the limit of what memory allows. Freed memory is kept, as in training.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import argparse
 import os
 from statistics import quantiles
 from time import perf_counter
-from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import torch
@@ -21,9 +21,6 @@ from torch import Tensor, nn
 from evaluators.memory import keep_freed_memory
 from search_spaces import _shift_compiled
 from search_spaces.shift import ActiveShift, GroupedShift, Shift, SparseShift
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SHAPES = ((32, 192, 16, 16), (32, 64, 32, 32), (1, 144, 56, 56))
 TURN_S = 0.01  # of the convolution, repeated, in a turn
@@ -42,7 +39,7 @@ def main() -> None:
     forms = ["pure"] if _shift_compiled.library() is None else ["pure", "compiled"]
     load = os.getloadavg()[0]
     print(f"{arguments.threads} threads, {arguments.turns} turns, load {load:.1f} at the start")
-    print(f"{'map':>17} {'pass':8} {'operator':16} {'form':8} median  quartiles   target")
+    print(f"{'map':>17} {'pass':8} {'operator':24} {'form':8} median  quartiles   target")
     for shape in SHAPES:
         for training in (True, False) if shape[0] == 1 else (True,):
             for form in forms:
@@ -51,32 +48,27 @@ def main() -> None:
 
 
 def measure(shape: tuple[int, ...], training: bool, form: str, turns: int) -> None:
-    channels = shape[1]
-    x, grad = (torch.randn(shape).to(memory_format=torch.channels_last) for _ in range(2))
-    conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
-    conv = conv.to(memory_format=torch.channels_last)
-    baseline = step(conv, x, grad, training)
-    steps = {name: step(shift, x, grad, training) for name, shift in operators(channels).items()}
-    steps["copy"] = lambda: [tensor.clone() for tensor in ((x, grad) if training else (x,))]
+    channels, x = shape[1], torch.randn(shape).to(memory_format=torch.channels_last)
+    baselines = {stride: Step(depthwise(channels, stride), x, training) for stride in (1, 2)}
+    steps = {name: Step(shift, x, training) for name, shift in operators(channels).items()}
+    steps["copy"] = Step(Copy(), x, training)
     ratios: dict[str, list[float]] = {name: [] for name in steps}
     with patch.dict(os.environ, NAS_COMPILE="0" if form == "pure" else "1"):
-        for run in (baseline, *steps.values()):
-            run()
-        repeats = max(1, round(TURN_S / seconds(baseline, 3)))
+        for step in (*baselines.values(), *steps.values()):
+            step.seconds(1)
+        repeats = max(1, round(TURN_S / baselines[1].seconds(3)))
         for _ in range(turns):
-            for name, run in steps.items():
-                before, ours, after = (seconds(f, repeats) for f in (baseline, run, baseline))
+            for name, step in steps.items():
+                baseline = baselines[step.stride]
+                before, ours, after = (each.seconds(repeats) for each in (baseline, step, baseline))
                 ratios[name].append(2 * ours / (before + after))
     for name, values in ratios.items():
         low, median, high = quantiles(values, n=4)
-        learns = "learning" in name
-        target = TARGETS[form if training else "forward"][learns]
-        verdict = "met" if median <= target else "missed"
-        verdict = "" if name == "copy" else f"{target} {verdict}"
+        target = TARGETS[form if training else "forward"]["learning" in name]
+        verdict = f"{target} {'met' if median <= target else 'missed'}" if name != "copy" else ""
         what = "both" if training else "forward"
-        text = "x".join(map(str, shape))
-        spread = f"{low:.2f}-{high:.2f}"
-        print(f"{text:>17} {what:8} {name:16} {form:8} {median:6.2f}  {spread:11} {verdict}")
+        text, spread = "x".join(map(str, shape)), f"{low:.2f}-{high:.2f}"
+        print(f"{text:>17} {what:8} {name:24} {form:8} {median:6.2f}  {spread:11} {verdict}")
 
 
 def operators(channels: int) -> dict[str, Shift]:
@@ -90,31 +82,55 @@ def operators(channels: int) -> dict[str, Shift]:
         "sparse frozen": frozen,
         "sparse learning": SparseShift(channels),
         "active learning": ActiveShift(channels),
+        "active stride 2 learning": ActiveShift(channels, stride=2),
         "far learning": far,
     }
 
 
-def step(module: nn.Module, x: Tensor, grad: Tensor, training: bool) -> Callable[[], None]:
-    """Return a forward and backward pass, or a forward pass alone."""
-    leaf = x.clone().requires_grad_()
-
-    def both() -> None:
-        leaf.grad = None
-        module.zero_grad()
-        module(leaf).backward(grad)
-
-    @torch.inference_mode()
-    def forward() -> None:
-        module(x)
-
-    return both if training else forward
+def depthwise(channels: int, stride: int) -> nn.Module:
+    conv = nn.Conv2d(channels, channels, 3, stride, padding=1, groups=channels)
+    return conv.to(memory_format=torch.channels_last)
 
 
-def seconds(run: Callable[[], object], repeats: int) -> float:
-    start = perf_counter()
-    for _ in range(repeats):
-        run()
-    return (perf_counter() - start) / repeats
+class Copy(nn.Module):
+    """A copy of the map, and of its gradient."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same."""
+        return x.clone()
+
+
+class Step:
+    """A forward and backward pass, or a forward pass alone."""
+
+    def __init__(self, module: nn.Module, x: Tensor, training: bool) -> None:
+        self.module, self.training = module, training
+        self.stride = getattr(module, "stride", 1) if isinstance(module, Shift) else 1
+        self.x = x.clone().requires_grad_(training)
+        self.grad = torch.randn_like(module(x))
+
+    def seconds(self, repeats: int) -> float:
+        """Return the mean time of a step."""
+        total = 0.0
+        for _ in range(repeats):
+            self._learn()
+            self.x.grad = None
+            self.module.zero_grad()
+            start = perf_counter()
+            if self.training:
+                self.module(self.x).backward(self.grad)
+            else:
+                with torch.inference_mode():
+                    self.module(self.x)
+            total += perf_counter() - start
+        return total / repeats
+
+    @torch.no_grad()
+    def _learn(self) -> None:
+        if self.training and isinstance(self.module, Shift):
+            for offsets in self.module.shift_parameters():
+                if offsets.requires_grad:
+                    offsets.mul_(0.9999)
 
 
 if __name__ == "__main__":

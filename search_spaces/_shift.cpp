@@ -16,7 +16,7 @@ typedef float Vec16 __attribute__((vector_size(64)));
 #define INLINE inline __attribute__((always_inline))
 
 const int FEW = 4;  // taps whose weights stay in registers
-const Index CACHE = 1 << 18;  // floats, beyond which a map is written past the caches
+const Index CACHE = 1 << 20;  // floats: who reads a map below finds it in the caches, if it is there
 const int MOST_THREADS = 256;  // that are of use
 const Index APART = 128;  // bytes, two lines of a cache, which are often fetched together
 const Index PART = 4;  // rows whose gradients are added up in float32, whatever the threads
@@ -103,12 +103,12 @@ void range(const Taps &taps, Index c, Index first, Index lanes, Index &low, Inde
             if (taps.weight[i] != 0 || taps.slope[i] != 0) low = least(low, t), high = t;
 }
 
-// Write past the caches, if `past` and if that is possible: a line need not be read to be written.
+// Write past the caches, if `past`, to an aligned place: a line need not be read to be written.
 template <class V> INLINE void write(float *to, V v, bool) { store<V>(to, v); }
 
 #if defined __clang__ || defined __AVX512F__
 template <> INLINE void write<Vec16>(float *to, Vec16 v, bool past) {
-    if (!past || (unsigned long long)to % sizeof v) return store<Vec16>(to, v);
+    if (!past) return store<Vec16>(to, v);
 #ifdef __clang__
     __builtin_nontemporal_store(v, (Vec16 *)to);
 #else
@@ -166,6 +166,42 @@ INLINE void add_products(float *to, const float *grad, const float *line, const 
     store<V>(to, total);
 }
 
+// to[x] = the taps of few rows and adjacent columns, which stay in registers: no line is needed.
+template <class V, int ROWS, int COLUMNS>
+INLINE void slide(float *to, const Source *from, const float *rows, const float *columns,
+                  Index width, Index c, Index first, bool past) {
+    V row[ROWS], column[COLUMNS], sums[COLUMNS];
+    for (int k = 0; k < ROWS; k++) row[k] = load<V>(rows + from[k].tap * c);
+    for (int k = 0; k < COLUMNS; k++) column[k] = load<V>(columns + k * c);
+    auto add_up = [&](Index x) {
+        V sum = {};
+        if (x >= 0 && x < width)
+            for (int k = 0; k < ROWS; k++) sum += row[k] * load<V>(from[k].row + x * c);
+        return sum;
+    };
+    for (int k = 0; k < COLUMNS - 1; k++) sums[k] = add_up(first + k);
+    for (Index x = 0; x < width; x++) {
+        sums[COLUMNS - 1] = add_up(x + first + COLUMNS - 1);
+        V sum = column[0] * sums[0];
+        for (int k = 1; k < COLUMNS; k++) sum += column[k] * sums[k];
+        write<V>(to + x * c, sum, past);
+        for (int k = 1; k < COLUMNS; k++) sums[k - 1] = sums[k];
+    }
+}
+
+#define FEW_BY_FEW(rows, columns, function, ...)                                                  \
+    switch (3 * (rows) + (columns)) {                                                             \
+        case 4: function<V, 1, 1>(__VA_ARGS__); break;                                            \
+        case 5: function<V, 1, 2>(__VA_ARGS__); break;                                            \
+        case 6: function<V, 1, 3>(__VA_ARGS__); break;                                            \
+        case 7: function<V, 2, 1>(__VA_ARGS__); break;                                            \
+        case 8: function<V, 2, 2>(__VA_ARGS__); break;                                            \
+        case 9: function<V, 2, 3>(__VA_ARGS__); break;                                            \
+        case 10: function<V, 3, 1>(__VA_ARGS__); break;                                           \
+        case 11: function<V, 3, 2>(__VA_ARGS__); break;                                           \
+        default: function<V, 3, 3>(__VA_ARGS__);                                                  \
+    }
+
 // Call a function of `n` taps, a few at a time; `k` is the first of them.
 #define BY_FEW(n, function, ...)                                                                  \
     for (Index k = 0; k < (n); k += FEW) switch ((n) - k) {                                       \
@@ -201,7 +237,7 @@ template <class V> struct Plan {
         if (!fill(ys, dy, c, h, step, rounded, back)) return false;
         if (!fill(xs, dx, c, w, step, rounded, back)) return false;
         n_blocks = (c + LANES<V> - 1) / LANES<V>;
-        past = n * to.h * to.w * c > CACHE;
+        past = n * to.h * to.w * c > CACHE && c % LANES<V> == 0;
         width = up((w + 2 * xs.reach * step) * (Index)sizeof(V));
         scratch = up(width + (2 * ys.reach + 1) * (Index)sizeof(Source));
         blocks = (Block *)__builtin_malloc(n_blocks * sizeof(Block));
@@ -245,41 +281,56 @@ template <class V> struct Plan {
         return line + (b.x_low + k - xs.reach) * step * LANES<V>;
     }
 
-    void move(const float *image, float *row, Index y, int thread) const {
+    // Make the rows from `first` to before `last`, of all images: all of a block before the next
+    // one, for what rows have in common is in the first cache then.
+    void move(const float *image, float *map, Index first, Index last, int thread) const {
         Source *found = sources(thread);
         float *line = this->line(thread);
-        for (const Block *b = blocks; b < blocks + n_blocks; b++) {
-            Index count = find(found, *b, image, y), columns = b->x_high - b->x_low + 1;
-            if (!count)
-                for (Index x = 0; x < to.w; x++) store<V>(row + x * c + b->first, V{});
-            else {
-                add_up(line, found, count, *b, ys.weight);
-                BY_FEW(columns, add_columns, row + b->first, ahead(line, *b, k),
-                       xs.weight + (b->x_low + k) * c + b->first, to.w, c, to.every * LANES<V>,
-                       step * LANES<V>, k > 0, past && columns <= FEW)
+        Index n_image = from.h * from.w * c, n_row = to.w * c;
+        bool adjacent = step == 1 && from.every == 1 && to.every == 1;
+        bool past = this->past && (unsigned long long)map % sizeof(V) == 0;
+        for (const Block *b = blocks; b < blocks + n_blocks; b++)
+            for (Index i = first; i < last; i++) {
+                float *row = map + i * n_row + b->first;
+                Index count = find(found, *b, image + i / to.h * n_image, i % to.h);
+                Index columns = b->x_high - b->x_low + 1;
+                const float *weights = xs.weight + b->x_low * c + b->first;
+                if (!count)
+                    for (Index x = 0; x < to.w; x++) store<V>(row + x * c, V{});
+                else if (adjacent && count <= 3 && columns <= 3) {
+                    FEW_BY_FEW(count, columns, slide, row, found, ys.weight + b->first, weights,
+                               to.w, c, b->x_low - xs.reach, past)
+                } else {
+                    add_up(line, found, count, *b, ys.weight);
+                    BY_FEW(columns, add_columns, row, ahead(line, *b, k), weights + k * c, to.w, c,
+                           to.every * LANES<V>, step * LANES<V>, k > 0, past && columns <= FEW)
+                }
             }
-        }
     }
 
-    // Add the row's share of the offsets' gradients to each block's, vertical and horizontal.
-    void multiply(const float *image, const float *grad, float *sums, Index y, int thread) const {
+    // Add the rows' shares of the offsets' gradients to each block's, vertical and horizontal.
+    void multiply(const float *image, const float *grad, float *sums, Index first, Index last,
+                  int thread) const {
         Source *found = sources(thread);
         float *line = this->line(thread);
-        for (const Block *b = blocks; b < blocks + n_blocks; b++, sums += 2 * LANES<V>) {
-            Index count = find(found, *b, image, y), columns = b->x_high - b->x_low + 1;
-            if (!count) continue;
-            for (int across = 0; across < 2; across++) {
-                add_up(line, found, count, *b, across ? ys.weight : ys.slope);
-                const float *weights = (across ? xs.slope : xs.weight) + b->x_low * c + b->first;
-                BY_FEW(columns, add_products, sums + across * LANES<V>, grad + b->first,
-                       ahead(line, *b, k), weights + k * c, to.w, c, to.every * LANES<V>,
-                       step * LANES<V>)
+        Index n_image = from.h * from.w * c, n_row = to.w * c;
+        for (const Block *b = blocks; b < blocks + n_blocks; b++, sums += 2 * LANES<V>)
+            for (Index i = first; i < last; i++) {
+                Index count = find(found, *b, image + i / to.h * n_image, i % to.h);
+                Index columns = b->x_high - b->x_low + 1;
+                if (!count) continue;
+                for (int across = 0; across < 2; across++) {
+                    add_up(line, found, count, *b, across ? ys.weight : ys.slope);
+                    const float *weights = (across ? xs.slope : xs.weight) + b->x_low * c + b->first;
+                    BY_FEW(columns, add_products, sums + across * LANES<V>,
+                           grad + i * n_row + b->first, ahead(line, *b, k), weights + k * c, to.w,
+                           c, to.every * LANES<V>, step * LANES<V>)
+                }
             }
-        }
     }
 };
 
-// Call `work(row, thread)` for all rows, a part at a time. Each thread has its own stretch, as in
+// Call `work(first, last, thread)` for all rows, a part at a time. Each thread has its own stretch, as in
 // the operations before and after, so that its caches have the rows; who is done helps the others.
 template <class F> void share(Index rows, int threads, const F &work) {
     Index parts = (rows + PART - 1) / PART, next[MOST_THREADS * APART / sizeof(Index)];
@@ -293,30 +344,26 @@ template <class F> void share(Index rows, int threads, const F &work) {
             int of = (thread + k) % threads;
             Index part;
             while ((part = __atomic_fetch_add(place(of), 1, __ATOMIC_RELAXED)) < start(of + 1))
-                for (Index i = part * PART; i < least((part + 1) * PART, rows); i++)
-                    work(i, thread);
+                work(part * PART, least((part + 1) * PART, rows), thread);
         }
         drain();
     }
 }
 
 template <class V> void move(const Plan<V> &plan, const float *from, float *to) {
-    Index n_from = plan.from.h * plan.from.w * plan.c, n_row = plan.to.w * plan.c;
-    share(plan.n * plan.to.h, plan.threads, [&](Index i, int thread) {
-        plan.move(from + i / plan.to.h * n_from, to + i * n_row, i % plan.to.h, thread);
+    share(plan.n * plan.to.h, plan.threads, [&](Index first, Index last, int thread) {
+        plan.move(from, to, first, last, thread);
     });
 }
 
 template <class V>
 bool multiply(const Plan<V> &plan, const float *x, const float *grad, float *by_y, float *by_x) {
-    Index n_x = plan.from.h * plan.from.w * plan.c, n_row = plan.to.w * plan.c;
     Index all = plan.n * plan.to.h, parts = (all + PART - 1) / PART;
     Index n_sums = 2 * LANES<V> * plan.n_blocks;
     float *sums = (float *)__builtin_calloc(parts * n_sums, sizeof(float));
     if (!sums) return false;
-    share(all, plan.threads, [&](Index i, int thread) {
-        plan.multiply(x + i / plan.to.h * n_x, grad + i * n_row, sums + i / PART * n_sums,
-                      i % plan.to.h, thread);
+    share(all, plan.threads, [&](Index first, Index last, int thread) {
+        plan.multiply(x, grad, sums + first / PART * n_sums, first, last, thread);
     });
     for (Index i = 0; i < n_sums / 2; i++) {
         Index block = i / LANES<V>, lane = i % LANES<V>;

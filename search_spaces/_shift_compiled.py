@@ -25,7 +25,8 @@ def usable(x: Tensor, offsets: Tensor) -> bool:
         os.environ.get("NAS_COMPILE") != "0"
         and type(x) in _TENSOR_TYPES  # nothing that only poses as a tensor in memory
         and x.dtype == offsets.dtype == torch.float32
-        and x.device.type == offsets.device.type == "cpu"
+        and x.is_cpu
+        and offsets.is_cpu
         and x.ndim == 4
         and offsets.shape == (x.shape[1],)
         and x.numel() > 0

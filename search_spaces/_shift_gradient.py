@@ -48,12 +48,12 @@ class _Moved(torch.autograd.Function):
         x, dy, dx = ctx.saved_tensors
         grad = grad.to(ctx.dtype)  # they differ under autocast
         grad_x = by_y = by_x = None
-        if ctx.needs_input_grad[0]:
-            grad_x = ctx.form.back(grad, dy, dx, ctx.shape)
-        if x is not None:
+        if x is not None:  # first, for it may need maps that are free before the next is made
             by_y, by_x = ctx.form.slopes(x, dy, dx, grad)
             if ctx.normalise:
                 norm = torch.hypot(by_y, by_x)
                 norm = torch.where(norm > 0, norm, 1.0)
                 by_y, by_x = by_y / norm, by_x / norm
+        if ctx.needs_input_grad[0]:
+            grad_x = ctx.form.back(grad, dy, dx, ctx.shape)
         return grad_x, by_y, by_x, None, None

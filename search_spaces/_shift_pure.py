@@ -51,16 +51,20 @@ class Pure:
         stride: of the output's grid.
         step: unit of the offsets, 1 if they learn.
         rounded: whether offsets are rounded, half away from zero.
+        constant: whether offsets are always the same, so that none need be compared.
     """
 
     stride: int = 1
     step: int = 1
     rounded: bool = False
+    constant: bool = False
     _plan: Plan | None = field(default=None, repr=False, compare=False)
 
     def place(self, x: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
-        """Return the moved map, with kernels of its own: for tracers."""
+        """Return the moved map, with kernels of its own: for tracers. Nothing is left of rest."""
         offsets = torch.stack((dy, dx))
+        if not any((round_away(offsets) if self.rounded else offsets).flatten().tolist()):
+            return x[:, :, :: self.stride, :: self.stride] if self.stride > 1 else x
         return _place(x, self._kernels(offsets, x.shape[2:]), self.stride, self.step)
 
     def move(self, x: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
@@ -83,26 +87,42 @@ class Pure:
         """Return the gradients of the offsets, as if they were not rounded.
 
         They follow from the gradient of a 3x3 kernel, since larger ones are slow: what is farther
-        is moved there before, one row and one column more on each side than the map has.
+        is moved there before, one row and one column more on each side than the map has. That needs
+        two maps, so it is done for half of the images at a time.
         """
-        plan, shape = self._planned(dy, dx, x.shape), (x.shape[1], 1, 3, 3)
+        plan = self._planned(dy, dx, x.shape)
         if plan.before:
-            x = _place(x, plan.before, margin=1)
-        options = self.stride, 0 if plan.before else 1, 1, shape[0]
-        kernel = conv2d_weight(x, shape, grad, *options)  # type: ignore[no-untyped-call]
+            kernel = plan.slopes.new_zeros(x.shape[1], 1, 3, 3)
+            for part, of_part in zip(x.chunk(2), grad.chunk(2), strict=True):
+                part = _place(part, plan.before, margin=1)
+                kernel += self._kernel_gradient(part, of_part, padding=0)
+        else:
+            kernel = self._kernel_gradient(x, grad, padding=1)
         by_y, by_x = (kernel.flatten(1) * plan.slopes).sum(2).unbind()
         return by_y, by_x
+
+    def _kernel_gradient(self, x: Tensor, grad: Tensor, padding: int) -> Tensor:
+        shape = x.shape[1], 1, 3, 3
+        options = self.stride, padding, 1, x.shape[1]
+        gradient: Tensor = conv2d_weight(x, shape, grad, *options)  # type: ignore[no-untyped-call]
+        return gradient
 
     def _planned(self, dy: Tensor, dx: Tensor, shape: torch.Size) -> Plan:
         real = type(dy) in (Tensor, nn.Parameter)  # an exporter's have no values
         size = tuple(shape[2:])
-        if real and self._plan is not None and _fits(self._plan, dy, dx, size):
+        if real and self._plan is not None and self._fits(self._plan, dy, dx, size):
             return self._plan
         with torch.inference_mode(False):  # what is made in that mode cannot be used in training
             plan = self._make(dy.detach().clone(), dx.detach().clone(), size)
         if real:
             self._plan = plan
         return plan
+
+    def _fits(self, plan: Plan, dy: Tensor, dx: Tensor, size: tuple[int, ...]) -> bool:
+        same = plan.size == size and plan.dy.device == dy.device and plan.dy.dtype == dy.dtype
+        if self.constant or not same:
+            return same
+        return torch.equal(plan.dy, dy) and torch.equal(plan.dx, dx)
 
     def _make(self, dy: Tensor, dx: Tensor, size: tuple[int, ...]) -> Plan:
         offsets, before = torch.stack((dy, dx)), []
@@ -118,11 +138,6 @@ class Pure:
     def _kernels(self, offsets: Tensor, size: Sequence[int]) -> Kernels:
         limits = [pixels // self.step for pixels in size]  # what is farther reads zeros
         return taps(round_away(offsets) if self.rounded else offsets, limits)
-
-
-def _fits(plan: Plan, dy: Tensor, dx: Tensor, size: tuple[int, ...]) -> bool:
-    same = plan.size == size and plan.dy.device == dy.device and plan.dy.dtype == dy.dtype
-    return same and torch.equal(plan.dy, dy) and torch.equal(plan.dx, dx)
 
 
 def round_away(offsets: Tensor) -> Tensor:

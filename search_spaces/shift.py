@@ -32,6 +32,7 @@ class Shift(nn.Module):
         stride: of the output's grid.
         step: unit of the offsets.
         rounded: whether offsets are rounded; their gradients remain those of real ones.
+        constant: whether offsets are always the same.
 
     Attributes:
         lr_multiplier: learning rate of the offsets over that of the weights.
@@ -41,9 +42,11 @@ class Shift(nn.Module):
     lr_multiplier: ClassVar[float] = 1.0
     normalise: bool = False
 
-    def __init__(self, *, stride: int = 1, step: int = 1, rounded: bool = False) -> None:
+    def __init__(
+        self, *, stride: int = 1, step: int = 1, rounded: bool = False, constant: bool = False
+    ) -> None:
         super().__init__()
-        self.pure = Pure(stride, step, rounded)
+        self.pure = Pure(stride, step, rounded, constant)
         self._compiled = Compiled(stride, step, rounded)
 
     def offsets(self) -> tuple[Tensor, Tensor]:
@@ -87,7 +90,7 @@ class GroupedShift(Shift):
     dx: Tensor
 
     def __init__(self, channels: int, kernel: int = 3, dilation: int = 1) -> None:
-        super().__init__(step=dilation, rounded=True)
+        super().__init__(step=dilation, rounded=True, constant=True)
         _check_positive(channels=channels, kernel=kernel, dilation=dilation)
         if kernel % 2 == 0:
             raise SpecError(f"`kernel` (={kernel}) of a shift must be odd")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -13,6 +15,9 @@ from search_spaces._shift_pure import Pure
 from search_spaces.errors import SpecError
 from search_spaces.shift import ActiveShift, GroupedShift, Shift, SparseShift, grouped_offsets
 from search_spaces.testing import export_onnx, run_onnx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SIZES = [(4, 5), (3, 3), (1, 1), (7, 2)]
 LARGE = [0.3, -0.7, 1.4, -2.6, 5.5, -9.3, 0.0, -1.0, 2.0, 31.7]
@@ -302,6 +307,62 @@ def test_export_is_plain_convolutions(shift: Shift, scale: float) -> None:
     graph = onnx.load_from_string(export_onnx(shift, x)).graph
     assert {node.op_type for node in graph.node} <= {"Conv", "Constant"}
     torch.testing.assert_close(run_onnx(shift, x), shift(x).detach(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.export
+@pytest.mark.parametrize("offset", [0.0, 0.4])
+def test_export_of_channels_that_all_stay_is_nothing(offset: float) -> None:
+    import onnx
+
+    shift = SparseShift(20)
+    with torch.no_grad():
+        for parameter in shift.shift_parameters():
+            parameter.fill_(offset)
+    x = torch.randn(1, 20, 7, 6)
+    graph = onnx.load_from_string(export_onnx(shift, x)).graph
+    assert {node.op_type for node in graph.node} <= {"Identity"}
+    assert torch.equal(run_onnx(shift, x), x)
+
+
+@pytest.mark.export
+def test_export_of_an_active_shift_that_stays_keeps_its_stride() -> None:
+    shift = ActiveShift(6, stride=2)
+    with torch.no_grad():
+        for parameter in shift.shift_parameters():
+            parameter.zero_()
+    x = torch.randn(1, 6, 7, 6)
+    assert torch.equal(run_onnx(shift, x), x[:, :, ::2, ::2])
+
+
+@pytest.mark.parametrize("compiled", ["0", "1"])
+@pytest.mark.parametrize("scale", [0.5, 4.0])
+def test_at_most_one_more_map_is_in_memory(
+    monkeypatch: pytest.MonkeyPatch, compiled: str, scale: float
+) -> None:
+    """A forward pass makes one map, and a backward pass one; what comes on top is counted here."""
+    monkeypatch.setenv("NAS_COMPILE", compiled)
+    shift, channels_last = ActiveShift(16), torch.channels_last
+    with torch.no_grad():
+        for parameter in shift.shift_parameters():
+            parameter.uniform_(-scale, scale)
+    x = torch.randn(4, 16, 32, 32).to(memory_format=channels_last).requires_grad_()
+    shift(x).sum().backward()  # kernels are made and remembered
+    x.grad = None
+    y, forward = peak(lambda: shift(x))
+    _, backward = peak(lambda: y.backward(torch.ones_like(y)))
+    size = 4 * x.numel()
+    assert size <= forward < 2.1 * size
+    assert size <= backward - size < 2.1 * size  # less the ones
+
+
+def peak(run: Callable[[], Any]) -> tuple[Any, int]:
+    """Return a result, and how many bytes of tensors were there at most on the way."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+        result = run()
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return result, max(accumulate(changes))
 
 
 @pytest.mark.parametrize("shift", [ActiveShift(6).double(), SparseShift(6).double()])
