@@ -23,6 +23,10 @@ def _field(text: str, metavar: str | None = None) -> Any:
     return typer.Option(metavar=metavar, help=text, rich_help_panel="Recipe")
 
 
+def _data(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel="Data")
+
+
 @app.command()
 def train(
     source: Annotated[
@@ -133,3 +137,49 @@ def _load_plugin(path: str | None) -> dict[str, Any]:
     plugin = read_plugin(Path(path))
     plugin.load()
     return {"plugin": {"name": plugin.path.name, "sha256": plugin.digest}}
+
+
+@app.command("eval")
+def eval_(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|DIR|RUN[:DIGEST]", help="An exported file, a model's folder, or a run."
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        _data("Data set, folder, or .npz file; default: what the model's folder tells."),
+    ] = None,
+    data_dir: options.DataDir = None,
+    image_size: options.ImageSize = None,
+    split: Annotated[str, _data("Which images: train, val or test.")] = "test",
+    seed: Annotated[int | None, _data("Of the splits; default: that of the training.")] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="F,...", help="Default: all that run no code when opened."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where confusion matrices are written.")
+    ] = None,
+    plugin: options.Plugin = None,
+    as_json: options.Json = False,
+) -> None:
+    """Test exported files in their own runtimes: accuracy, confusion, latency."""
+    from .evaluating import evaluate_files, print_evaluated
+    from .labelled import TestData
+
+    _load_plugin(plugin)
+    console = console_for(stderr=True)
+
+    def warn(text: str) -> None:
+        console.print(text, style="yellow", soft_wrap=True, markup=False)
+
+    images = TestData(data, data_dir, image_size, split, seed)
+    rows = evaluate_files(source, images, formats, out, warn)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print_evaluated(rows, console_for())
