@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from time import perf_counter
@@ -22,6 +22,7 @@ from .objective import objective
 from .optimizer import clipped, penalised, set_lr, sgd
 from .predict import evaluate
 from .quiet import working
+from .ranks import ALONE
 from .recipe import steps_per_epoch
 
 if TYPE_CHECKING:
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
 
     from .checkpoint import State
     from .data import Images
+    from .ranks import Ranks
     from .recipe import Recipe
 
     Teacher = Callable[[Tensor], Tensor]
+
+_FEWEST = 2  # images of a process in a step: norms need more than one
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,11 @@ class Training:
         begun: epochs that `network` has behind it; the images come in another order than in these.
         whole: epochs of the training that this is a part of; by default it is all of it.
         teacher: maps pixels from 0 to 1 to scores that the network learns, too.
+        ranks: the processes that do it together.
 
     Raises:
-        SpecError: a teacher without a share in the loss, or a share without a teacher.
+        SpecError: a teacher without a share in the loss, or a share without a teacher; or batches
+            too small to be parted among the processes.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class Training:
         begun: int = 0,
         whole: int | None = None,
         teacher: Teacher | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         recipe.check_teacher(teacher is not None)
         keep_freed_memory()
@@ -97,6 +104,10 @@ class Training:
         self._optimizer = sgd(self.network, recipe)
         self._penalised, self._clipped = penalised(self.network), clipped(self.network)
         self._fast, self._slow = _floats(self.network), _floats(self.average)
+        if len(images.train) // self._steps < _FEWEST * ranks.size > _FEWEST:
+            raise SpecError(f"`batch` (={recipe.batch}) must be {_FEWEST} or more a process")
+        self.ranks = ranks
+        self._parallel = ranks.parallel(self.network, freezes=bool(self._penalised))
 
     def run_epoch(self) -> EpochResult:
         """Train and validate once.
@@ -108,7 +119,8 @@ class Training:
         with memory_suffices():
             loss, train_accuracy = self._pass()
             trained = perf_counter()
-            accuracy = evaluate(self.average, self.images.val, self.images)
+            self.ranks.share(self._slow)
+            accuracy = evaluate(self.average, self.images.val, self.images, self.ranks)
         self.epoch += 1
         if accuracy > self._best[0]:
             weights = {name: value.clone() for name, value in self.average.state_dict().items()}
@@ -166,14 +178,20 @@ class Training:
         n_train = len(self.images.train)
         with _seeded(self.recipe.seed, self._begun + self.epoch, self._device) as generator:
             order = torch.randperm(n_train, generator=generator)
-            indices = order.tensor_split(self._steps)
+            whole = order.tensor_split(self._steps)
+            indices = [self.ranks.part(index) for index in whole]
             batches = self.images.train.batches(indices, self._crop())
+            if not self.ranks.first:  # the same order, but random changes of its own
+                generator.manual_seed(generator.initial_seed() | self.ranks.rank << 52)
+                torch.manual_seed(torch.initial_seed() + self.ranks.rank)
+            # Together they do not wait for measurements: each would hold up those it waits for.
+            turn = working if self.ranks.size == 1 else nullcontext
             for i, (index, pixels) in enumerate(zip(indices, batches, strict=True)):
-                with working():
+                with turn():
                     labels = self.images.train.labels[index]
-                    step = self.epoch * self._steps + i
-                    totals += self._step(step, pixels, labels, generator)
-        mean, accuracy = (totals / n_train).tolist()
+                    step, weight = self.epoch * self._steps + i, self._weight(index, whole[i])
+                    totals += self._step(step, pixels, labels, generator, weight)
+        mean, accuracy = (self.ranks.total(totals) / n_train).tolist()
         if not math.isfinite(mean):
             raise CandidateError(
                 f"training diverged in epoch {self.epoch + 1}: the loss is {mean}; "
@@ -186,7 +204,13 @@ class Training:
         smallest, epoch = self.recipe.resized_crop, self._begun + self.epoch
         return Crop(smallest, self.recipe.seed << 20 | epoch) if smallest else None
 
-    def _step(self, step: int, pixels: Tensor, labels: Tensor, generator: Generator) -> Tensor:
+    def _weight(self, part: Tensor, whole: Tensor) -> float:
+        """Return by what a part's loss counts in the mean over all processes."""
+        return len(part) * self.ranks.size / len(whole)
+
+    def _step(
+        self, step: int, pixels: Tensor, labels: Tensor, generator: Generator, weight: float
+    ) -> Tensor:
         """Learn from a batch; return the sum of its losses, and of the hits."""
         recipe, steps = self.recipe, self._steps * self.recipe.epochs
         penalised = self._penalised
@@ -198,11 +222,11 @@ class Training:
         batch = mixed(pixels, labels.to(self._device), recipe, generator)
         taught = self._taught(batch.pixels)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=recipe.amp):
-            logits = self.network(normalise(batch.pixels, self.images))
+            logits = self._parallel(normalise(batch.pixels, self.images))
         loss = objective(logits.float(), batch, taught, recipe)
         penalties = [module.penalty(recipe.shift_norm) for module in penalised]
         self._optimizer.zero_grad()
-        total = loss + recipe.shift_penalty * sum(penalties)
+        total = weight * loss + recipe.shift_penalty * sum(penalties)
         total.backward()  # type: ignore[no-untyped-call]
         if recipe.clip:
             nn.utils.clip_grad_norm_(self._clipped, recipe.clip)

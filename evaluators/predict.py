@@ -10,27 +10,44 @@ from torch import Tensor, nn
 
 from .augment import normalise
 from .quiet import working
+from .ranks import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .data import Images, Split
+    from .ranks import Ranks
 
 BATCH = 256
 
 
-def evaluate(network: nn.Module, split: Split, images: Images) -> float:
-    """Return the share of `split` that `network` puts into the right class."""
-    predicted = predict_logits(network, split, images).argmax(1)
-    return int((predicted == split.labels).sum()) / len(split)
+def evaluate(network: nn.Module, split: Split, images: Images, ranks: Ranks = ALONE) -> float:
+    """Return the share of `split` that `network` puts into the right class.
+
+    Of several processes each takes its part; all get the whole answer.
+    """
+    index = ranks.part(torch.arange(len(split)))
+    predicted = predict_logits(network, split, images, index).argmax(1)
+    right = (predicted == split.labels[index]).sum().to(next(network.parameters()).device)
+    return int(ranks.total(right)) / len(split)
 
 
-def predict_logits(network: nn.Module, split: Split, images: Images) -> Tensor:
-    """Return the scores of the classes for each image of `split`, (N, classes), on the CPU."""
+def predict_logits(
+    network: nn.Module, split: Split, images: Images, index: Tensor | None = None
+) -> Tensor:
+    """Return the scores of the classes, (N, classes), on the CPU.
+
+    Args:
+        network: takes normalised images.
+        split: whose images, all of them unless `index` says which.
+        images: with the mean and deviation of the training.
+        index: places in the split, (N,).
+    """
+    index = torch.arange(len(split)) if index is None else index
     device = next(network.parameters()).device
     scores = []
     with _evaluating(network):
-        for batch in split.batches(torch.arange(len(split)).split(BATCH)):  # type: ignore[no-untyped-call]
+        for batch in split.batches(index.split(BATCH)):  # type: ignore[no-untyped-call]
             with working():
                 scores.append(network(normalise(batch.to(device), images)).cpu())
     return torch.cat(scores)

@@ -12,6 +12,7 @@ from .checkpoint import read_checkpoint, write_checkpoint
 from .fidelity import reduced
 from .loop import EpochResult, Training
 from .predict import evaluate, predict_logits
+from .ranks import ALONE
 from .recipe import Recipe, epochs_within
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .data import Images
     from .fidelity import Fidelity
     from .loop import Teacher
+    from .ranks import Ranks
 
 __all__ = [
     "EpochResult",
@@ -44,20 +46,22 @@ def train(
     *,
     checkpoint: Path | None = None,
     teacher: Teacher | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[EpochResult]:
     """Train `network` and yield after every epoch.
 
     Whenever this yields or ends, `network` holds the averaged weights, in evaluation mode; whoever
     has seen enough stops asking. The weights that the optimizer moves are a copy. `checkpoint` is a
     file to go on from, if it exists, and to write after every epoch. `teacher` maps pixels from 0
-    to 1, (B, C, H, W), to scores, (B, classes).
+    to 1, (B, C, H, W), to scores, (B, classes). `ranks` are the processes that train together; the
+    first writes the checkpoint, which all must see.
 
     Raises:
         CandidateError: the loss is no longer finite, or the memory does not suffice.
         DataError: the checkpoint is damaged.
         SpecError: the checkpoint is of another training, or the recipe does not fit the teacher.
     """
-    yield from _epochs(Training(network, images, recipe, teacher=teacher), checkpoint)
+    yield from _epochs(Training(network, images, recipe, teacher=teacher, ranks=ranks), checkpoint)
 
 
 def train_to_rung(
@@ -148,7 +152,7 @@ def _epochs(
         training.restore(read_checkpoint(checkpoint))
     while training.epoch < training.recipe.epochs and not _settled(training, patience):
         result = training.run_epoch()
-        if checkpoint is not None:
+        if checkpoint is not None and training.ranks.first:
             write_checkpoint(checkpoint, training.state())
         yield result
 

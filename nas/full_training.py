@@ -6,13 +6,12 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from evaluators.accuracy import unshifted_share
 from evaluators.data import load
 from evaluators.onnx_graph import Normalised
 from evaluators.predict import evaluate
 from evaluators.quiet import working
+from evaluators.ranks import ALONE
 from evaluators.training import train
 from search_spaces.arch import Task
 from search_spaces.errors import SpecError
@@ -35,10 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import torch
     from torch import nn
 
     from evaluators.data import DataSpec, Images
     from evaluators.loop import EpochResult, Teacher
+    from evaluators.ranks import Ranks
     from evaluators.recipe import Recipe
     from search_spaces.arch import Arch
 
@@ -79,6 +80,7 @@ def full_training(
     logs: Path | None = None,
     resume: bool = False,
     facts: Facts | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Train, test and export; return the model's metrics.
 
@@ -91,6 +93,7 @@ def full_training(
         resume: go on with what is in `out`, if there is anything, with the same result as if
             nothing had happened.
         facts: further entries of provenance.json.
+        ranks: the processes that train together; the first writes, all return the metrics.
 
     Raises:
         NasError: unusable data, a teacher of other classes, a folder of something else, or a
@@ -103,21 +106,26 @@ def full_training(
     about = {"digest": arch.digest, **provenance.of_training(trainee.data, images, recipe)}
     teacher = None
     if trainee.teacher is not None:
-        teacher, about["teacher"] = _teacher(trainee.teacher, images)
+        teacher, about["teacher"] = _teacher(trainee.teacher, images, ranks.device)
     task = Task(len(images.classes), images.shape)
-    network = build(arch, task, seed=recipe.seed).to(device())
-    with training_folder(out, about, resume) as checkpoint:
+    network = build(arch, task, seed=recipe.seed).to(ranks.device)
+    with training_folder(out, about, resume, ranks) as checkpoint:
         if checkpoint is None:
             return dict(read_json(out / METRICS_FILE))
         history = History.of(checkpoint)
         progress.phase("training")
-        with tensorboard_logs(logs, len(history.results)) as log:
-            for result in train(network, images, recipe, checkpoint=checkpoint, teacher=teacher):
+        with tensorboard_logs(logs if ranks.first else None, len(history.results)) as log:
+            for result in train(
+                network, images, recipe, checkpoint=checkpoint, teacher=teacher, ranks=ranks
+            ):
                 history = history.plus(result)
-                history.write(out)
+                if ranks.first:
+                    history.write(out)
                 log(result)
                 progress.stage(arch.digest, _stage(result, recipe), {"accuracy": result.accuracy})
-        metrics = _metrics(network, images, history)
+        metrics = _metrics(network, images, history, ranks)
+        if not ranks.first:
+            return metrics
         known = provenance.of_now(recipe.seed) | about | (facts or {})
         contents = {
             METRICS_FILE: json.dumps(metrics, indent=2).encode(),
@@ -130,12 +138,7 @@ def full_training(
     return metrics
 
 
-def device() -> torch.device:
-    """Return where networks are trained: on the GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _teacher(directory: Path, images: Images) -> tuple[Teacher, Facts]:
+def _teacher(directory: Path, images: Images, device: torch.device) -> tuple[Teacher, Facts]:
     """Return the model in `directory` as a teacher, and what is to be known of it.
 
     Raises:
@@ -150,7 +153,7 @@ def _teacher(directory: Path, images: Images) -> tuple[Teacher, Facts]:
         )
     network = Normalised(model.network, model.mean, model.std).eval().requires_grad_(False)
     weights = sha256(directory / Safetensors.file)
-    return network.to(device()), {"digest": model.arch.digest, "weights_sha256": weights}
+    return network.to(device), {"digest": model.arch.digest, "weights_sha256": weights}
 
 
 def _sampled(images: Images) -> Images:
@@ -171,9 +174,9 @@ def _stage(result: EpochResult, recipe: Recipe) -> str:
     )
 
 
-def _metrics(network: nn.Module, images: Images, history: History) -> dict[str, Any]:
+def _metrics(network: nn.Module, images: Images, history: History, ranks: Ranks) -> dict[str, Any]:
     """Return what metrics.json says; the one place where the test images are looked at."""
-    test_accuracy, count = evaluate(network, images.test, images), len(images.test)
+    test_accuracy, count = evaluate(network, images.test, images, ranks), len(images.test)
     low, high = wilson(test_accuracy, count)
     return {
         "accuracy": history.results[-1].accuracy,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -86,10 +87,13 @@ def train(
 ) -> None:
     """Train one architecture to the end, and leave it as a model's folder."""
     given = dict(locals())
+    from evaluators.ranks import joined
+
     from .exporter import EXPORTERS
     from .exporting import find_model
     from .full_training import Trainee, full_training
     from .live import live_progress
+    from .progress import SILENT
     from .reading import read_arch
     from .recipe_files import find_recipe
     from .tensorboard_logs import has_tensorboard, need_tensorboard
@@ -112,13 +116,24 @@ def train(
     for name in names:
         EXPORTERS[name]
     try:
-        with live_progress(console) as progress:
-            metrics = full_training(
-                trainee, out, progress, formats=names, logs=tensorboard, resume=resume, facts=facts
-            )
+        with joined() as ranks:
+            shown = live_progress(console) if ranks.first else nullcontext(SILENT)
+            with shown as progress:
+                metrics = full_training(
+                    trainee,
+                    out,
+                    progress,
+                    formats=names,
+                    logs=tensorboard,
+                    resume=resume,
+                    facts=facts,
+                    ranks=ranks,
+                )
     except KeyboardInterrupt:
         console.print("Stopped; --resume goes on after the last whole epoch.")
         raise
+    if not ranks.first:
+        return
     if as_json:
         print(json.dumps({"directory": str(out), **metrics}, indent=2))
         return

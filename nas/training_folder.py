@@ -15,6 +15,7 @@ import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from evaluators.ranks import ALONE
 from search_spaces.errors import NasError
 
 from . import provenance
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from evaluators.ranks import Ranks
+
 _HIDDEN, _ABOUT, _CHECKPOINT = ".training", "training.json", "checkpoint.pt"
 _SAME = ("digest", "data", "recipe", "teacher")  # what makes two trainings one
 
@@ -35,33 +38,35 @@ class TrainingError(NasError, OSError):
 
 
 @contextmanager
-def training_folder(out: Path, about: Mapping[str, Any], resume: bool) -> Iterator[Path | None]:
+def training_folder(
+    out: Path, about: Mapping[str, Any], resume: bool, ranks: Ranks = ALONE
+) -> Iterator[Path | None]:
     """Lend the path of the checkpoint of the training in the folder `out`; None if it is finished.
 
     Args:
         out: new or empty, or a folder of this very training if it is to `resume`.
         about: what is trained, as plain values by the names in `_SAME`.
         resume: whether to go on with what is there.
+        ranks: the processes that train; all look, the first writes.
 
     Raises:
         TrainingError: the folder holds something else, or cannot be written.
     """
     wanted = json.loads(json.dumps({key: about.get(key) for key in _SAME}))
-    hidden = out / _HIDDEN
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        known = _known(out)
-        if known is None:
-            raise TrainingError(f"{out} holds something else; choose another --out")
-        if not resume:
-            raise TrainingError(f"{out} holds a training; go on with --resume, or choose another")
-        _refuse_difference(out, known, wanted)
-        if not hidden.is_dir():
-            yield None
-            return
+    hidden, finished = out / _HIDDEN, _finished(out, wanted, resume)
+    ranks.wait()  # nobody writes before all have looked
+    if finished:
+        yield None
+        return
+    if not ranks.first:
+        ranks.wait()
+        yield hidden / _CHECKPOINT
+        return
     try:
         hidden.mkdir(parents=True, exist_ok=True)
         with locked(hidden):
             write_text(hidden / _ABOUT, json.dumps(wanted, indent=2))
+            ranks.wait()
             try:
                 yield hidden / _CHECKPOINT
             except BaseException:
@@ -72,6 +77,19 @@ def training_folder(out: Path, about: Mapping[str, Any], resume: bool) -> Iterat
         if isinstance(error, NasError):
             raise
         raise TrainingError(f"{out} cannot be written: {error.strerror}") from error
+
+
+def _finished(out: Path, wanted: Mapping[str, Any], resume: bool) -> bool:
+    """Return whether this very training has ended; refuse to go on with anything else."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    known = _known(out)
+    if known is None:
+        raise TrainingError(f"{out} holds something else; choose another --out")
+    if not resume:
+        raise TrainingError(f"{out} holds a training; go on with --resume, or choose another")
+    _refuse_difference(out, known, wanted)
+    return not (out / _HIDDEN).is_dir()
 
 
 def close(out: Path) -> None:
