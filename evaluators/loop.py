@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from search_spaces.errors import CandidateError, SpecError
 
 from .augment import augment, normalise
-from .crops import Crop
+from .batches import epoch_batches
 from .memory import keep_freed_memory, memory_suffices
 from .mixing import mixed
 from .objective import objective
@@ -26,8 +26,11 @@ from .ranks import ALONE
 from .recipe import steps_per_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from torch import Generator
+
+    from .batches import Batch
     from .checkpoint import State
     from .data import Images
     from .ranks import Ranks
@@ -176,21 +179,16 @@ class Training:
         """Return the mean loss and the accuracy over the training images, as augmented."""
         totals = torch.zeros(2, device=self._device)
         n_train = len(self.images.train)
-        with _seeded(self.recipe.seed, self._begun + self.epoch, self._device) as generator:
-            order = torch.randperm(n_train, generator=generator)
-            whole = order.tensor_split(self._steps)
-            indices = [self.ranks.part(index) for index in whole]
-            batches = self.images.train.batches(indices, self._crop())
-            if not self.ranks.first:  # the same order, but random changes of its own
-                generator.manual_seed(generator.initial_seed() | self.ranks.rank << 52)
-                torch.manual_seed(torch.initial_seed() + self.ranks.rank)
-            # Together they do not wait for measurements: each would hold up those it waits for.
-            turn = working if self.ranks.size == 1 else nullcontext
-            for i, (index, pixels) in enumerate(zip(indices, batches, strict=True)):
+        # Together they do not wait for measurements: each would hold up those it waits for.
+        turn = working if self.ranks.size == 1 else nullcontext
+        epoch = self._begun + self.epoch
+        with epoch_batches(self.images.train, self.recipe, epoch, self.ranks, self._device) as (
+            batches,
+            generator,
+        ):
+            for i, batch in enumerate(batches):
                 with turn():
-                    labels = self.images.train.labels[index]
-                    step, weight = self.epoch * self._steps + i, self._weight(index, whole[i])
-                    totals += self._step(step, pixels, labels, generator, weight)
+                    totals += self._step(self.epoch * self._steps + i, batch, generator)
         mean, accuracy = (self.ranks.total(totals) / n_train).tolist()
         if not math.isfinite(mean):
             raise CandidateError(
@@ -199,18 +197,7 @@ class Training:
             )
         return mean, accuracy
 
-    def _crop(self) -> Crop | None:
-        """Return the random crops of this epoch, if the recipe wants any."""
-        smallest, epoch = self.recipe.resized_crop, self._begun + self.epoch
-        return Crop(smallest, self.recipe.seed << 20 | epoch) if smallest else None
-
-    def _weight(self, part: Tensor, whole: Tensor) -> float:
-        """Return by what a part's loss counts in the mean over all processes."""
-        return len(part) * self.ranks.size / len(whole)
-
-    def _step(
-        self, step: int, pixels: Tensor, labels: Tensor, generator: Generator, weight: float
-    ) -> Tensor:
+    def _step(self, step: int, given: Batch, generator: Generator) -> Tensor:
         """Learn from a batch; return the sum of its losses, and of the hits."""
         recipe, steps = self.recipe, self._steps * self.recipe.epochs
         penalised = self._penalised
@@ -218,15 +205,15 @@ class Training:
             for module in penalised:
                 module.freeze()
             penalised = []  # what no longer learns is not penalised either
-        pixels = augment(pixels, recipe, generator).to(self._device)
-        batch = mixed(pixels, labels.to(self._device), recipe, generator)
+        pixels = augment(given.pixels, recipe, generator).to(self._device)
+        batch = mixed(pixels, given.labels.to(self._device), recipe, generator)
         taught = self._taught(batch.pixels)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=recipe.amp):
             logits = self._parallel(normalise(batch.pixels, self.images))
         loss = objective(logits.float(), batch, taught, recipe)
         penalties = [module.penalty(recipe.shift_norm) for module in penalised]
         self._optimizer.zero_grad()
-        total = weight * loss + recipe.shift_penalty * sum(penalties)
+        total = given.weight * loss + recipe.shift_penalty * sum(penalties)
         total.backward()  # type: ignore[no-untyped-call]
         if recipe.clip:
             nn.utils.clip_grad_norm_(self._clipped, recipe.clip)
@@ -234,7 +221,7 @@ class Training:
         self._optimizer.step()
         torch._foreach_lerp_(self._slow, self._fast, 1 - recipe.ema_decay_at(step))
         hits = batch.blend(lambda labels: (logits.argmax(1) == labels).sum())
-        return torch.stack([loss.detach() * len(labels), hits])
+        return torch.stack([loss.detach() * len(given.labels), hits])
 
     def _taught(self, pixels: Tensor) -> Tensor | None:
         if self._teacher is None:
@@ -247,12 +234,3 @@ def _floats(network: nn.Module) -> list[Tensor]:
     """Return what is averaged: parameters, and the norms' statistics."""
     tensors = (*network.parameters(), *network.buffers())
     return [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
-
-
-@contextmanager
-def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[Generator]:
-    """Give a generator, and seed what dropout draws from; the caller's randomness is kept."""
-    generator = Generator().manual_seed(seed << 20 | epoch)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(torch.randint(1 << 62, (), generator=generator)))
-        yield generator
