@@ -1,6 +1,11 @@
-"""Tests for targets, ready to use on your own: a contract in a few lines.
+"""Tests for targets and training-free scores, ready to use on your own: a contract in a few lines.
 
 ::
+
+    class TestMyProxy(ProxyContract):
+        @pytest.fixture
+        def name(self) -> str:
+            return "mine"
 
     class TestMyTarget(TargetContract):
         @pytest.fixture
@@ -13,7 +18,10 @@ Needs pytest. The tests skip where the target is not available.
 from __future__ import annotations
 
 import logging
+import math
 import pickle
+import subprocess
+import sys
 import tempfile
 from dataclasses import fields
 from typing import TYPE_CHECKING
@@ -22,9 +30,12 @@ import pytest
 import torch
 from torch import nn
 
+from search_spaces.arch import Arch, Task
 from search_spaces.errors import SpecError
+from search_spaces.network import build
 
 from .cores import cores
+from .proxy import PROXIES, Batch, score
 from .runtimes import GraphError, TargetUnavailable
 from .target import parse_target
 
@@ -142,3 +153,77 @@ def _settings() -> tuple[object, ...]:
         tuple(logging.root.handlers),
         tuple(logging.root.filters),
     )
+
+
+TASK = Task(classes=4, shape=(3, 16, 16))
+FAMILIES = ("mbconv", "shufflev2", "eesp", "csc", "active_shift", "fe")
+_IN_ANOTHER_PROCESS = """
+import importlib, sys
+from evaluators.testing import scored
+importlib.import_module(sys.argv[3])
+print(repr(scored(sys.argv[1], sys.argv[2])))
+"""
+
+
+def small(block: str) -> Arch:
+    """Return a small architecture of three blocks of a kind, all knobs at their defaults."""
+    return Arch.from_text(
+        f"stem(width=16) | stage(width=16,stride=1): {block} | "
+        f"stage(width=32,stride=2): {block}, {block} | head"
+    )
+
+
+def batch() -> Batch:
+    """Return six random images for `TASK`."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(6, *TASK.shape, generator=generator)
+    return Batch(images, torch.arange(6) % TASK.classes)
+
+
+def scored(name: str, block: str, seed: int = 0) -> float:
+    """Return the score of `small(block)`, weights and draws from `seed`."""
+    return score(name, build(small(block), TASK, seed), batch(), seed)
+
+
+class ProxyContract:
+    """What every training-free score must do; subclasses have a fixture `name`, as registered."""
+
+    @pytest.fixture(params=FAMILIES)
+    def block(self, request: pytest.FixtureRequest) -> str:
+        """Return a kind of block."""
+        return str(request.param)
+
+    def test_every_family_has_a_finite_score(self, name: str, block: str) -> None:
+        """Also with squeeze-and-excitation, and for images that are all the same."""
+        assert math.isfinite(scored(name, f"{block}(se=true)"))
+        network, images = build(small(block), TASK), batch()
+        same = Batch(torch.ones_like(images.images), images.labels)
+        assert math.isfinite(score(name, network, same))
+
+    def test_nothing_else_changes(self, name: str, block: str) -> None:
+        """Weights, statistics of norms, gradients, hooks, mode, batch, and PyTorch's generator."""
+        network, images = build(small(block), TASK), batch()
+        state = {key: value.clone() for key, value in network.state_dict().items()}
+        drawn, output = torch.get_rng_state(), network.eval()(images.images)
+        with torch.no_grad():
+            score(name, network.train(), images)
+        assert torch.get_rng_state().equal(drawn)
+        assert all(value.equal(state[key]) for key, value in network.state_dict().items())
+        assert all(value.grad is None and value.requires_grad for value in network.parameters())
+        assert all(module.training for module in network.modules())
+        assert not any(module._forward_pre_hooks for module in network.modules())
+        assert images.images.equal(batch().images)
+        assert network.eval()(images.images).equal(output)
+
+    def test_a_seed_decides(self, name: str) -> None:
+        """The same score twice, and in another process."""
+        command = [sys.executable, "-c", _IN_ANOTHER_PROCESS, name, "mbconv"]
+        command.append(PROXIES[name].__module__)
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
+        here = scored(name, "mbconv")
+        assert here == scored(name, "mbconv")
+        assert float(run.stdout) == pytest.approx(here, rel=1e-6)  # other threads, another order
+
+    def test_architectures_differ(self, name: str) -> None:
+        """A score that is the same for all ranks nothing."""
+        assert len({scored(name, block) for block in FAMILIES}) == len(FAMILIES)

@@ -35,7 +35,7 @@ def _blocks() -> list[Row]:
     ]
 
 
-def _source(entry: type) -> str:
+def _source(entry: object) -> str:
     """Return what the entry's module says about its source."""
     text = " ".join((inspect.getdoc(inspect.getmodule(entry)) or "").split())
     return text.partition("Source: ")[2].partition(" Departures:")[0]
@@ -83,6 +83,19 @@ def _samplers() -> list[Row]:
     return [{"name": name, "what": spec.summary} for name, spec in SAMPLERS.items()]
 
 
+def _proxies() -> list[Row]:
+    from evaluators.proxy import PROXIES
+
+    return [
+        {
+            "name": name,
+            "what": (inspect.getdoc(proxy) or "").split("\n")[0],
+            "source": _source(proxy),
+        }
+        for name, proxy in PROXIES.items()
+    ]
+
+
 def _formats() -> list[Row]:
     from .exporter import EXPORTERS
 
@@ -128,6 +141,7 @@ LISTS: dict[str, Callable[[], list[Row]]] = {
     "networks": _networks,
     "targets": _targets,
     "samplers": _samplers,
+    "proxies": _proxies,
     "formats": _formats,
     "data": _data,
 }
