@@ -16,6 +16,7 @@ import yaml
 from search_spaces.text import blocks_to_text, call_to_text
 
 from . import rounding
+from .columns import LATENCY, prefixes, target_name
 from .units import format_count
 
 if TYPE_CHECKING:
@@ -125,6 +126,9 @@ def _summary(facts: Facts) -> Iterator[str]:
         rows.append(("test accuracy", f"{accuracy:.2%}"))
     if latency := facts.metrics.get("latency_ms"):
         rows.append(("latency", f"{latency:.3g} ms"))
+    for prefix in prefixes(facts.metrics):
+        where = _plain(target_name(prefix))
+        rows.append((f"latency on {where}", f"{facts.metrics[prefix + LATENCY]:.3g} ms"))
     yield _table(("", ""), rows)
     if any(name != str(label) for label, name in enumerate(facts.classes)):
         names = (f"{label} {_plain(name)}" for label, name in enumerate(facts.classes))
@@ -179,8 +183,22 @@ def _accuracy(facts: Facts) -> Iterator[str]:
 
 def _latency(facts: Facts) -> Iterator[str]:
     found = facts.metrics
-    if "latency_ms" not in found:
+    if LATENCY not in found:
         return
+    yield _measured(found)
+    beside = [
+        _if(found, "memory_bytes", "{:,.0f} bytes of memory"),
+        _if(found, "energy_mj", "{:.3g} mJ"),
+    ]
+    if any(beside):
+        yield f"An inference takes {' and '.join(filter(None, beside))}."
+    for prefix in prefixes(found):
+        there = {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
+        yield f"On {_plain(target_name(prefix))}: {_measured(there)}"
+
+
+def _measured(found: Mapping[str, Any]) -> str:
+    """Return a latency with its interval, and on what it was measured."""
     threads, batch = found.get("threads"), found.get("batch")
     where = [found.get("device"), found.get("runtime"), found.get("target")]
     parts = [_plain(part) for part in where[:2] if part]
@@ -190,18 +208,12 @@ def _latency(facts: Facts) -> Iterator[str]:
         parts.append(f"batch {batch}")
     if where[2]:
         parts.append(f"target {_plain(where[2])}")
-    yield (
-        f"**{found['latency_ms']:.3g} ms**"
+    return (
+        f"**{found[LATENCY]:.3g} ms**"
         + _interval(found, "latency", " (95 % interval {:.3g} to {:.3g})", "_ms")
         + (f": {', '.join(parts)}." if parts else ".")
         + (" The machine was noisy." if found.get("latency_flagged") else "")
     )
-    beside = [
-        _if(found, "memory_bytes", "{:,.0f} bytes of memory"),
-        _if(found, "energy_mj", "{:.3g} mJ"),
-    ]
-    if any(beside):
-        yield f"An inference takes {' and '.join(filter(None, beside))}."
 
 
 def _use(facts: Facts) -> Iterator[str]:

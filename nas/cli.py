@@ -20,6 +20,7 @@ from .console import console_for
 from .latency_cli import app as latency_app
 from .model_cli import app as model_app
 from .train_cli import app as train_app
+from .units import parse_ms
 
 if TYPE_CHECKING:
     from .progress import Progress
@@ -35,6 +36,7 @@ app.add_typer(latency_app, name="latency")
 app.add_typer(model_app)  # without a name: its commands stand beside ours
 app.add_typer(train_app)
 _DEFAULT = SearchConfig()
+_TARGET = _DEFAULT.all_targets[0]
 
 
 @app.command()
@@ -45,7 +47,7 @@ def search(
     image_size: options.ImageSize = None,
     space: options.Space = None,
     plugin: options.Plugin = None,
-    target: options.Target = _DEFAULT.target,
+    target: options.Targets = None,
     latency_tolerance: options.LatencyTolerance = _DEFAULT.latency_tolerance,
     predict_latency: options.PredictLatency = _DEFAULT.predict_latency,
     sampler: options.Sampler = _DEFAULT.sampler,
@@ -80,6 +82,9 @@ def search(
     del given["out"], given["as_json"]
     if timeout is None:
         given["timeout"] = _DEFAULT.timeout if trials is None else None
+    given["target"] = target or _DEFAULT.target
+    given["budget_latency"] = options.by_target(budget_latency, "--budget-latency", parse_ms)
+    given["latency_resource"] = options.by_target(latency_resource, "--latency-resource", str)
     config = SearchConfig(**given)
 
     from .searching import search as run
@@ -93,7 +98,7 @@ def baselines(
     data_dir: options.DataDir = None,
     download: options.Download = False,
     image_size: options.ImageSize = None,
-    target: options.Target = _DEFAULT.target,
+    target: options.Target = _TARGET,
     latency_tolerance: options.LatencyTolerance = _DEFAULT.latency_tolerance,
     budget_params: options.BudgetParams = None,
     budget_macs: options.BudgetMacs = None,
@@ -217,7 +222,7 @@ def measure(
         str,
         typer.Argument(metavar="ARCH|FILE.onnx", help="What `nas show` takes, or a model file."),
     ],
-    target: options.Target = _DEFAULT.target,
+    target: options.Target = _TARGET,
     against: Annotated[
         str | None,
         typer.Option(metavar="ARCH|FILE.onnx", help="Tell which of the two is faster."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +32,8 @@ class SearchConfig:
         image_size: side in pixels to which the images of a folder are brought.
         space: name of a preset or a space file; None chooses by the images' size.
         plugin: Python file that registers blocks of your own, or more.
-        target: device and runtime that latency is measured on, as "cpu:threads=2".
+        target: device and runtime that latency is measured on, as "cpu:threads=2"; or several, as
+            `nas.targets` reads them: each has its column and is an objective.
         latency_tolerance: share of a latency that its interval may be wide before it is flagged.
         predict_latency: whether candidates' latencies are predicted if `nas latency warm` has
             measured what that needs; the front is measured in any case.
@@ -44,7 +46,7 @@ class SearchConfig:
             images' "resolution".
         budget_params: most parameters.
         budget_macs: most multiply-adds at batch 1.
-        budget_latency: longest latency in milliseconds.
+        budget_latency: longest latency in milliseconds, of the first target, or by target's name.
         budget_size: most bytes of weights.
         trials: most candidates; None goes on until the time is up.
         timeout: seconds for the whole run, final training included; None has no limit.
@@ -59,8 +61,8 @@ class SearchConfig:
         ray_address: cluster to train on, "auto" or HOST:PORT.
         cpus_per_trial: cores of a training on Ray.
         gpus_per_trial: GPUs of a training on Ray; several share one for a fraction.
-        latency_resource: resource of the Ray nodes on which latency is measured; None measures on
-            the head node.
+        latency_resource: resource of the Ray nodes on which latency is measured, of the first
+            target, or by target's name; None measures on the head node.
         concurrency: trainings at the same time on Ray; None is as many as there is room for.
         seed: what all randomness derives from.
         deterministic: whether the table of trials depends on nothing but the options and the
@@ -73,7 +75,7 @@ class SearchConfig:
     image_size: int | None = None
     space: str | None = None
     plugin: str | None = None
-    target: str = "cpu"
+    target: str | tuple[str, ...] = "cpu"
     latency_tolerance: float = 0.03
     predict_latency: bool = True
     sampler: str = "auto"
@@ -83,7 +85,7 @@ class SearchConfig:
     fidelity: str = "epochs"
     budget_params: int | None = None
     budget_macs: int | None = None
-    budget_latency: float | None = None
+    budget_latency: float | Mapping[str, float] | None = None
     budget_size: int | None = None
     trials: int | None = None
     timeout: float | None = 600.0
@@ -97,7 +99,7 @@ class SearchConfig:
     cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
     concurrency: int | None = None
-    latency_resource: str | None = None
+    latency_resource: str | Mapping[str, str] | None = None
     seed: int = 0
     deterministic: bool = False
 
@@ -110,8 +112,14 @@ class SearchConfig:
             raise ConfigError(f"`seed` (={self.seed}) must be from 0 to 2**32 - 1")
         for name in ("budget_params", "budget_macs", "budget_latency", "budget_size", "timeout"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"`{name}` (={value}) must be positive")
+            for each in value.values() if isinstance(value, Mapping) else [value]:
+                if each is not None and not each > 0:
+                    raise ConfigError(f"`{name}` (={each}) must be positive")
+        if not isinstance(self.target, str):  # as JSON has it; one is no list
+            only = len(self.target) == 1
+            object.__setattr__(self, "target", self.target[0] if only else tuple(self.target))
+            if not self.target:
+                raise ConfigError("`target` must name one target at least: cpu")
         if self.eta < 2:
             raise ConfigError(f"`eta` (={self.eta}) must be at least 2")
         if not 0 < self.latency_tolerance < 1:
@@ -146,6 +154,11 @@ class SearchConfig:
     def on_ray(self) -> bool:
         """Whether training happens on Ray."""
         return self.ray or self.ray_address is not None
+
+    @property
+    def all_targets(self) -> tuple[str, ...]:
+        """The targets, of which there is mostly one."""
+        return (self.target,) if isinstance(self.target, str) else self.target
 
     def located(self) -> SearchConfig:
         """Return the options with files and folders as absolute paths, for another directory."""

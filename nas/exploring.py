@@ -15,9 +15,10 @@ from .executors.local import Job
 from .families import one_family_each
 from .halving import Halving
 from .runs import write_table
-from .setup import GOALS, OBJECTIVES
+from .targets import excess, too_slow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from evaluators.evaluator import Report
@@ -49,7 +50,9 @@ class Exploration:
         self._setup, self._study, self._clock = setup, study, clock
         self._directory, self._progress = directory, progress
         self._config = setup.config
-        self._halving = Halving(self._config.scheduler, len(setup.rungs), GOALS, self._config.eta)
+        self._halving = Halving(
+            self._config.scheduler, len(setup.rungs), setup.goals, self._config.eta
+        )
         self._known: dict[int, _Known] = {}  # by candidate's number
         self._under_way: dict[int, int] = {}  # the rung that a candidate is training to
         self._exhausted = False
@@ -71,8 +74,8 @@ class Exploration:
         first = self._halving.first(number)
         for rung, fidelity in enumerate(self._setup.rungs[first:], start=first):
             if fidelity.epochs <= len(told.curve):
-                accuracy = told.curve[fidelity.epochs - 1]
-                self._halving.reached(number, rung, [accuracy, told.metrics["latency_ms"]])
+                accuracy = {"accuracy": told.curve[fidelity.epochs - 1]}
+                self._halving.reached(number, rung, self._objectives(told.metrics | accuracy))
         if told.outcome == "paused":
             self._known[number] = _Known(told.candidate, dict(told.metrics), list(told.curve))
         else:
@@ -121,12 +124,13 @@ class Exploration:
             self._tell(candidate, "failed", str(error))
             return False
         known.metrics |= report.metrics
-        latency, limit = known.metrics["latency_ms"], self._config.budget_latency
-        if limit is not None and latency > limit:
-            reason = f"latency {latency:.3g} ms is over {limit:.3g} ms"
+        if reason := too_slow(self._setup.targets, known.metrics):
             self._tell(candidate, "infeasible", reason)
             return False
         return True
+
+    def _objectives(self, metrics: Mapping[str, float]) -> list[float]:
+        return [metrics[metric.name] for metric in self._setup.objectives]
 
     def _goes_on(self, candidate: Candidate, report: Report) -> bool:
         known = self._known[candidate.number]
@@ -145,15 +149,13 @@ class Exploration:
         elif len(known.curve) < self._setup.rungs[rung].epochs:  # the time is up
             self._tell(candidate, "stopped")
         else:
-            objectives = [known.metrics[metric.name] for metric in OBJECTIVES]
-            self._halving.reached(candidate.number, rung, objectives)
+            self._halving.reached(candidate.number, rung, self._objectives(known.metrics))
             top = rung == len(self._setup.rungs) - 1
             self._tell(candidate, "complete" if top else "paused")
 
     def _tell(self, candidate: Candidate, outcome: Outcome, reason: str = "") -> None:
-        known, limit = self._known[candidate.number], self._config.budget_latency
-        metrics = known.metrics
-        over = {"latency_ms": metrics["latency_ms"] - limit} if limit and metrics else {}
+        known = self._known[candidate.number]
+        metrics, over = known.metrics, excess(self._setup.targets, known.metrics)
         with spending("recording"):
             self._study.tell(
                 candidate, outcome, metrics, reason=reason, constraints=over, curve=known.curve

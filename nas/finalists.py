@@ -23,6 +23,7 @@ from search_spaces.network import build
 from . import provenance
 from .exporter import FORMATS, export
 from .folder import METRICS_FILE, renew
+from .objectives import OBJECTIVES, points_of
 from .pareto import hypervolume, non_dominated, wilson
 from .study import TRAINED
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from evaluators.data import Images
+    from evaluators.evaluator import Metric
     from evaluators.recipe import Recipe
     from search_spaces.arch import Arch, Task
 
@@ -113,19 +115,20 @@ def finished(models: Path, digest: str) -> Mapping[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def choose_finalists(trials: pd.DataFrame, count: int) -> list[str]:
+def choose_finalists(
+    trials: pd.DataFrame, count: int, objectives: Sequence[Metric] = OBJECTIVES
+) -> list[str]:
     """Return digests of the most accurate candidate and of those that widen the front most.
 
-    They come from the front of accuracy and latency, at most `count`, each the one that adds most
+    They come from the front of accuracy and latencies, at most `count`, each the one that adds most
     hypervolume to those before it.
     """
     done = trials[trials["state"].isin(TRAINED)].reset_index(drop=True)
     if done.empty:
         return []
-    points = done[["accuracy", "latency_ms"]].to_numpy(dtype=float)
-    goals = ("max", "min")
+    points, goals = points_of(done, objectives)
     left = list(np.flatnonzero(non_dominated(points, goals)))
-    reference = [0.0, points[:, 1].max() * 1.01]
+    reference = [0.0, *(points[:, 1:].max(axis=0) * 1.01)]
     chosen = [max(left, key=lambda i: points[i, 0])]
     left.remove(chosen[0])
     while left and len(chosen) < count:
@@ -134,14 +137,14 @@ def choose_finalists(trials: pd.DataFrame, count: int) -> list[str]:
     return [str(done["digest"][i]) for i in chosen]
 
 
-def only_predicted(trials: pd.DataFrame) -> list[str]:
-    """Return digests of those on the front of accuracy and latency that were not measured."""
-    if "latency_measured" not in trials:
+def only_predicted(trials: pd.DataFrame, objectives: Sequence[Metric] = OBJECTIVES) -> list[str]:
+    """Return digests of those on the front of accuracy and latencies that were not measured."""
+    told = [name for name in trials if str(name).endswith("latency_measured")]
+    if not told:
         return []
     done = trials[trials["state"].isin(TRAINED)]
-    points = done[["accuracy", "latency_ms"]].to_numpy(dtype=float)
-    front = done[non_dominated(points, ("max", "min"))]
-    return list(front["digest"][front["latency_measured"] == 0])
+    front = done[non_dominated(*points_of(done, objectives))]
+    return list(front["digest"][(front[told] == 0).any(axis=1)])
 
 
 def plan(

@@ -7,16 +7,16 @@ from math import inf
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from evaluators.device import device
 from evaluators.footprint import file_size, footprint
 from evaluators.ledger import spending
 from evaluators.program import program_of
 from evaluators.target import parse_target
-from search_spaces.errors import NasError
+from search_spaces.errors import CandidateError, NasError
 
 from .executors.local import Job
 from .finalists import Finish, choose_finalists, finished, keep_metrics, only_predicted, plan
 from .runs import read_run, update_run
+from .targets import too_slow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,7 @@ class Finals:
         self._setup, self._study, self._clock = setup, study, clock
         self._directory, self._models = directory, directory / "models"
         self._progress = progress
+        self._refused: set[str] = set()  # digests of which a target says that it cannot run them
 
     @property
     def chosen(self) -> list[str] | None:
@@ -72,26 +73,31 @@ class Finals:
 
     def _measure(self) -> None:
         """Measure the finished finalists' latency, once: a resumed run keeps its figures."""
-        limit, archs = self._setup.config.budget_latency, self._study.archs()
+        archs = self._study.archs()
         for digest, metrics in self._finished():
-            if "latency_ms" not in metrics:
+            if "latency_ms" not in metrics and digest not in self._refused:
                 self._progress.stage(digest, "measuring", {})
-                latency = next(iter(self._setup.latency(archs[digest], self._setup.task))).metrics
-                found = {**metrics, **latency, **self._footprint(archs[digest]), **self._where()}
+                latency = self._latency(archs[digest])
+                if latency is None:
+                    continue
+                where = self._setup.about_targets()
+                found = {**metrics, **latency, **self._footprint(archs[digest]), **where}
                 keep_metrics(self._models, digest, found)
-                if limit is not None and latency["latency_ms"] > limit:
-                    takes = f"{latency['latency_ms']:.3g} ms, over {limit:.3g} ms"
-                    self._progress.note(f"{digest} is left out: measured again, it takes {takes}")
+                if reason := too_slow(self._setup.targets, latency):
+                    self._progress.note(f"{digest} is left out: measured again, its {reason}")
 
-    def _where(self) -> dict[str, Any]:
-        """Return on what a latency was measured."""
-        target = parse_target(self._setup.config.target)
-        about = {"threads": target.threads, "batch": target.batch, "runtime": target.runtime}
-        return {"target": str(target), "device": device()} | about
+    def _latency(self, arch: Arch) -> Mapping[str, float] | None:
+        """Measure a latency; None if that cannot be done, which costs no other finalist."""
+        try:
+            return next(iter(self._setup.latency(arch, self._setup.task))).metrics
+        except CandidateError as error:
+            self._progress.note(f"{arch.digest} is left out: {error}")
+            self._refused.add(arch.digest)
+            return None
 
     def _footprint(self, arch: Arch) -> dict[str, float]:
         """Return what an inference takes beside time, as far as that can be told."""
-        target = parse_target(self._setup.config.target)
+        target = parse_target(self._setup.targets[0].text)
         figures = file_size if self._setup.config.deterministic else footprint
         try:
             with spending("measuring"):
@@ -102,11 +108,11 @@ class Finals:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each measured finalist within the latency budget."""
-        limit, archs = self._setup.config.budget_latency, self._study.archs()
+        archs = self._study.archs()
         return [
             self._costs(archs[digest]) | dict(metrics)
             for digest, metrics in self._finished()
-            if "latency_ms" in metrics and (limit is None or metrics["latency_ms"] <= limit)
+            if "latency_ms" in metrics and not too_slow(self._setup.targets, metrics)
         ]
 
     def _finished(self) -> list[tuple[str, Mapping[str, Any]]]:
@@ -123,7 +129,7 @@ class Finals:
         planned = read_run(self._directory).get("finalists")
         if planned is None:
             trials, config = self._measured_front(), self._setup.config
-            digests = choose_finalists(trials, config.finalists)
+            digests = choose_finalists(trials, config.finalists, self._setup.objectives)
             known = trials.set_index("digest").reindex(digests, columns=["images_per_s"])
             times = [self._setup.train_images / speed for speed in known["images_per_s"]]
             left = self._clock.left()
@@ -137,15 +143,18 @@ class Finals:
     def _measured_front(self) -> pd.DataFrame:
         """Return the trials, with the latency of all on the front measured and within the limit."""
         trials, archs = self._study.frame(), self._study.archs()
-        limit = self._setup.config.budget_latency
-        while predicted := only_predicted(trials):
+        targets = self._setup.targets
+        while predicted := only_predicted(trials, self._setup.objectives):
             for digest in predicted:
                 self._progress.stage(digest, "measuring", {})
-                metrics = next(iter(self._setup.latency(archs[digest], self._setup.task))).metrics
+                metrics = self._latency(archs[digest])
                 row = trials["digest"] == digest
-                trials.loc[row, ["latency_ms", "latency_measured"]] = metrics["latency_ms"], 1.0
-                if limit is not None and metrics["latency_ms"] > limit:
+                if metrics is None or too_slow(targets, metrics):
                     trials = trials[~row]
+                    continue
+                for target in targets:
+                    trials.loc[row, target.column] = metrics[target.column]
+                    trials.loc[row, f"{target.prefix}latency_measured"] = 1.0
         return trials
 
     def _epoch(self, epochs: int, arch: Arch, report: Report) -> bool:

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from .columns import LATENCY, of_target, prefixes, target_name
 from .pareto import ties
 from .progress import Progress
 from .units import format_count, format_seconds
@@ -111,6 +112,8 @@ def _figures(metrics: Mapping[str, float]) -> str:
         words.append(f"test {metrics['test_accuracy']:.2%}")
     if "latency_ms" in metrics:
         words.append(f"{metrics['latency_ms']:.3g} ms")
+    for prefix in prefixes(metrics):
+        words.append(f"{metrics[prefix + LATENCY]:.3g} ms on {target_name(prefix)}")
     if "epochs" in metrics:
         words.append(f"{metrics['epochs']:.0f} epochs")
     return "  ".join(words)
@@ -145,15 +148,19 @@ def _front_table(result: Result) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("")
     table.add_column("digest")
-    for column in ("params", "MACs", "latency, ms", "validation", "test (95 %)", "epochs"):
-        table.add_column(column, justify="right")
     front = result.pareto
+    others = prefixes(front.columns)
+    on = [f"{target_name(prefix)}, ms" for prefix in others]
+    for column in ("params", "MACs", "latency, ms", *on, "validation", "test (95 %)", "epochs"):
+        table.add_column(column, justify="right")
     near = ties(front["latency_ms"], front["latency_low_ms"], front["latency_high_ms"])
-    for row, tied in zip(table_to_plain(front), near, strict=True):
+    elsewhere = [table_to_plain(of_target(front, prefix)) for prefix in others]
+    for index, (row, tied) in enumerate(zip(table_to_plain(front), near, strict=True)):
         params, macs, latency, test, epochs = _measured(row)
         latency = f"≈ {latency}" if tied else latency
         style = "bold" if row["recommended"] else ""
-        cells = params, macs, latency, f"{row['accuracy']:.2%}", test, epochs
+        there = [_latency(rows[index]) for rows in elsewhere]
+        cells = params, macs, latency, *there, f"{row['accuracy']:.2%}", test, epochs
         table.add_row("★" if row["recommended"] else "", row["digest"], *cells, style=style)
     return table
 
@@ -214,12 +221,16 @@ def _explain_flags(rows: list[dict[str, Any]], console: Console) -> None:
 
 
 def _measured(row: dict[str, Any]) -> list[str]:
-    flag = "!" if row["latency_flagged"] else ""
-    spread = (row["latency_high_ms"] - row["latency_low_ms"]) / 2 / row["latency_ms"]
     return [
         format_count(row["params"]),
         format_count(row["macs"]),
-        f"{row['latency_ms']:.3g} ± {spread:.{0 if spread >= 0.0995 else 1}%}{flag}",
+        _latency(row),
         _test(row),
         f"{row['epochs']:.0f}",
     ]
+
+
+def _latency(row: dict[str, Any]) -> str:
+    flag = "!" if row["latency_flagged"] else ""
+    spread = (row["latency_high_ms"] - row["latency_low_ms"]) / 2 / row["latency_ms"]
+    return f"{row['latency_ms']:.3g} ± {spread:.{0 if spread >= 0.0995 else 1}%}{flag}"

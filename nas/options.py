@@ -34,6 +34,29 @@ def _budget(text: str, example: str, parse: Callable[[str], Any]) -> Any:
     return _option("Budgets", text, example, parser=_quantity(parse))
 
 
+def by_target(texts: list[str] | None, flag: str, parse: Callable[[str], Any]) -> Any:
+    """Return what an option says for each target, or only for the first.
+
+    Args:
+        texts: "NAME=VALUE" each, or "VALUE" for the first target.
+        flag: of the option.
+        parse: reads a value.
+
+    Raises:
+        BadParameter: a value that cannot be read, or two for one target.
+    """
+    values: dict[str, Any] = {}
+    for text in texts or ():
+        name, _, value = text.rpartition("=")
+        if name in values:
+            raise typer.BadParameter(f"{text!r} is the second for a target", param_hint=flag)
+        try:
+            values[name] = parse(value)
+        except units.QuantityError as error:
+            raise typer.BadParameter(str(error), param_hint=flag) from None
+    return values if any(values) else values.get("")
+
+
 Data = Annotated[str, _option("Data", "Data set, folder of class folders, or .npz file.")]
 DataDir = Annotated[str | None, _option("Data", "Where a named data set's files are.", "DIR")]
 Download = Annotated[bool, _option("Data", "Fetch a named data set if it is missing.")]
@@ -51,6 +74,14 @@ Plugin = Annotated[
     str | None, _option("Search", "Python file that registers blocks of your own.", "FILE")
 ]
 Target = Annotated[str, _option("Latency", "Device and runtime, as cpu:threads=2.")]
+Targets = Annotated[
+    list[str] | None,
+    _option(
+        "Latency",
+        "Device and runtime, as cpu:threads=2; once for each of several, as NAME=TARGET.",
+        show_default="cpu",
+    ),
+]
 LatencyTolerance = Annotated[
     float,
     _option(
@@ -81,7 +112,10 @@ Fidelity = Annotated[
 ]
 BudgetParams = Annotated[int | None, _budget("Most parameters.", "3.6M", units.parse_count)]
 BudgetMacs = Annotated[int | None, _budget("Most multiply-adds.", "300M", units.parse_count)]
-BudgetLatency = Annotated[float | None, _budget("Longest latency.", "5ms", units.parse_ms)]
+BudgetLatency = Annotated[
+    list[str] | None,
+    _option("Budgets", "Longest latency; on one of several targets, NAME=5ms.", "5ms"),
+]
 BudgetSize = Annotated[int | None, _budget("Most bytes of weights.", "4MB", units.parse_bytes)]
 Trials = Annotated[
     int | None, _option("Search", "Most candidates; without it, until the time is up.")
@@ -138,7 +172,8 @@ RayAddress = Annotated[
 CpusPerTrial = Annotated[float, _option("Ray", "Cores of a training.")]
 GpusPerTrial = Annotated[float, _option("Ray", "GPUs of a training; fractions share one.")]
 LatencyResource = Annotated[
-    str | None, _option("Ray", "Resource of nodes that measure latency; default: head.", "NAME")
+    list[str] | None,
+    _option("Ray", "Resource of nodes that measure; or TARGET=NAME; default: head.", "NAME"),
 ]
 Concurrency = Annotated[
     int | None, _option("Ray", "Trainings side by side; default: as many as there is room for.")

@@ -91,22 +91,25 @@ def hypervolume(points: ArrayLike, reference: ArrayLike, goals: Sequence[str]) -
     return _volume(costs[(costs < corner).all(axis=1)], corner)
 
 
-def recommend(front: pd.DataFrame, *, tolerance: float = 0.01, cost: str = "latency_ms") -> str:
+def recommend(
+    front: pd.DataFrame, *, tolerance: float = 0.01, costs: Sequence[str] = ("latency_ms",)
+) -> str:
     """Return the digest to take when nobody says more: the member nearest to the front's knee.
 
     Only members within `tolerance` of the highest accuracy are looked at: more than one point of it
     is seldom what a user wants to give away unasked.
 
     Args:
-        front: with the columns `digest`, `accuracy` (a fraction) and `cost`.
+        front: with the columns `digest`, `accuracy` (a fraction) and those of `costs`.
         tolerance: accuracy that may be given away, as a fraction.
-        cost: the column to keep low.
+        costs: the columns to keep low.
 
     Raises:
         ValueError: no member has both an accuracy and a cost.
     """
     accuracy = front["accuracy"].to_numpy(dtype=float)
-    order = _by_distance(front[["accuracy", cost]].to_numpy(dtype=float), ("max", "min"))
+    points = front[["accuracy", *costs]].to_numpy(dtype=float)
+    order = _by_distance(points, ("max", *["min"] * len(costs)))
     near = accuracy >= accuracy[order].max() - tolerance - 1e-12
     return str(front["digest"].iloc[order[near[order]][0]])
 

@@ -14,10 +14,12 @@ from search_spaces.plugins import PluginError, read_plugin
 from search_spaces.spaces import read_space, space_to_plain
 
 from .clock import Clock
+from .columns import of_a_front, prefixes
 from .executors.local import refuse_unguarded_script
 from .exploring import Exploration
 from .files import write_text
 from .finals import Finals
+from .objectives import OBJECTIVES, points_of
 from .pareto import non_dominated, recommend
 from .progress import SILENT, Progress
 from .record import SPARE_FILE, Record, open_database
@@ -33,12 +35,14 @@ from .runs import (
     write_table,
 )
 from .sealing import seal_run, unseal_run
-from .setup import GOALS, OBJECTIVES, Setup
+from .setup import Setup
 from .spent import Account
 from .storage import StudyError, with_password
 from .study import TRAINED, Study
 
 if TYPE_CHECKING:
+    from evaluators.evaluator import Metric
+
     from .config import SearchConfig
 
 
@@ -161,7 +165,7 @@ def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
     study = Study(
         space,
         task,
-        OBJECTIVES,
+        setup.objectives,
         sampler=config.sampler,
         budget=setup.budget,
         storage=_record(config, directory, progress),
@@ -170,13 +174,14 @@ def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
     if config.storage:
         update_run(directory, study=study.name)
     shape = {"classes": task.classes, "shape": list(task.shape)}
-    update_run(directory, space=space.name, task=shape, status="running")
+    targets = [target.to_plain() for target in setup.targets]
+    update_run(directory, space=space.name, task=shape, targets=targets, status="running")
     clock = Clock(directory, config.timeout, setup.executor.workers)
     finals = Finals(setup, study, clock, directory, progress)
     status = "failed"
     try:
         progress.started(seconds=clock.left(), trials=config.trials, done=study.asked)
-        if config.ray_address and config.latency_resource is None:
+        if config.ray_address and any(target.resource is None for target in setup.targets):
             progress.note("latency is measured on the head node, for want of --latency-resource")
         if finals.chosen is None:
             progress.phase("search")
@@ -207,7 +212,7 @@ def _report(study: Study, finals: Finals, directory: Path, status: str) -> Resul
     trials = study.frame()
     rows = finals.rows()
     explored = trials[trials["state"].isin(TRAINED)]
-    pareto = front_of(pd.DataFrame(rows) if rows else explored)
+    pareto = front_of(pd.DataFrame(rows) if rows else explored, study.objectives)
     write_table(directory / "trials.csv", trials)
     write_table(directory / "pareto.csv", pareto)
     update_run(directory, status=status)
@@ -226,11 +231,15 @@ PARETO_COLUMNS = (
 )  # fmt: skip
 
 
-def front_of(found: pd.DataFrame) -> pd.DataFrame:
+def front_of(found: pd.DataFrame, objectives: tuple[Metric, ...] = OBJECTIVES) -> pd.DataFrame:
     """Return the non-dominated rows, the most accurate first, one of them marked as recommended."""
-    found = found.reindex(columns=PARETO_COLUMNS)
+    latencies = [metric.name for metric in objectives[1:]]
+    others = [name for prefix in prefixes(latencies) for name in of_a_front(prefix)]
+    place = PARETO_COLUMNS.index("accuracy")
+    found = found.reindex(columns=[*PARETO_COLUMNS[:place], *others, *PARETO_COLUMNS[place:]])
     if found.empty:
         return found
-    points = found[[metric.name for metric in OBJECTIVES]].to_numpy(dtype=float)
-    front = found[non_dominated(points, GOALS)].sort_values("accuracy", ascending=False)
-    return front.assign(recommended=front["digest"] == recommend(front)).reset_index(drop=True)
+    front = found[non_dominated(*points_of(found, objectives))]
+    front = front.sort_values("accuracy", ascending=False)
+    chosen = front["digest"] == recommend(front, costs=latencies)
+    return front.assign(recommended=chosen).reset_index(drop=True)

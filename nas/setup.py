@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from evaluators.accuracy import Accuracy
 from evaluators.child import Child
 from evaluators.cores import cores
 from evaluators.data import DataSpec, load
+from evaluators.evaluator import Metric
 from evaluators.fidelity import FIDELITIES, rungs
 from evaluators.isolated import Isolated
 from evaluators.latency import Latency
@@ -25,19 +25,25 @@ from .executors.ray import RayExecutor
 from .executors.waves import Waves
 from .exporter import FORMATS
 from .halving import SCHEDULERS
+from .objectives import OBJECTIVES
 from .samplers import SAMPLERS
+from .targets import OnEach, about, targets_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from evaluators.evaluator import Evaluator
+    from evaluators.isolated import Caller
     from search_spaces.space import Space
     from search_spaces.subspace import Subspace
 
     from .config import SearchConfig
     from .executors.local import Executor
+    from .halving import Goals
+    from .targets import NamedTarget
 
 _FORMATS = {"cpu-int8": ("onnx-int8",)}  # what a target times, beside the usual files
 SHOWN = 40_000  # training images, repeats counted, after which candidates can be told apart
-OBJECTIVES = (Accuracy.metrics[0], Latency.metrics[0])
-GOALS = tuple(metric.goal for metric in OBJECTIVES)
 
 
 class Setup:
@@ -57,8 +63,10 @@ class Setup:
         epochs: of a candidate, at most.
         rungs: at which candidates are compared, the last one being the end of their training.
         final_epochs: of a finalist, at most.
+        targets: on which latency is measured.
+        objectives: the accuracy and the latency on each target.
         formats: of the finalists' files.
-        latency: the evaluator that measures the latency, in a process of its own.
+        latency: the evaluator that measures the latency on each, in a process of its own.
         screening: the one that candidates meet, which may predict it, in the same process.
         workers: processes that train side by side on this machine.
         executor: where candidates and finalists are trained.
@@ -79,16 +87,20 @@ class Setup:
             config.data, config.data_dir, config.download, config.image_size, config.seed
         )
         self.workers = config.workers or len(cores())
+        self.targets = targets_of(config)
+        latencies = (Metric(target.column, "min") for target in self.targets)
+        self.objectives = (OBJECTIVES[0], *latencies)
         local = LocalExecutor(self.workers, deterministic=config.deterministic)
         self.executor: Executor = Waves(local) if config.deterministic else local
-        child: Child | RayExecutor = Child()
+        child = Child()
+        self._callers: dict[NamedTarget, Caller] = dict.fromkeys(self.targets, child)
         if config.on_ray:
-            self.executor = child = self._ray()
-        kind = RememberedLatency if config.deterministic else Latency
-        latency = kind(config.target, config.latency_tolerance)
-        self.latency = self.screening = Isolated(latency, child)
+            self.executor = ray = self._ray()
+            self._callers = {t: ray.measuring(t.resource) for t in self.targets}
+        self.latency = self.screening = self._isolated(map(self._latency, self.targets))
         if config.predict_latency:
-            self.screening = Isolated(PredictedLatency(latency, config.budget_latency), child)
+            predicted = (PredictedLatency(self._latency(t), t.limit_ms) for t in self.targets)
+            self.screening = self._isolated(predicted)
         if self.workers > len(cores()) and not config.deterministic:  # there it changes nothing
             raise ConfigError(
                 f"`workers` (={self.workers}) must be at most the number of cores (={len(cores())})"
@@ -105,7 +117,9 @@ class Setup:
             side=images.shape[1],
             eta=config.eta,
         )
-        self.formats = (*FORMATS, *_FORMATS.get(config.target.partition(":")[0], ()))
+        kinds = [target.text.partition(":")[0] for target in self.targets]
+        more = (name for kind in kinds for name in _FORMATS.get(kind, ()))
+        self.formats = tuple(dict.fromkeys([*FORMATS, *more]))
         self.final_epochs = config.final_epochs or 4 * self.epochs
         self.task = Task(len(images.classes), images.shape)
         self.space: Space = space or space_for(images.shape)
@@ -119,8 +133,25 @@ class Setup:
             gpus=config.gpus_per_trial,
             concurrency=config.concurrency,
             data=self.data,
-            latency_resource=config.latency_resource,
+            latency_resources=[target.resource for target in self.targets],
         )
+
+    def _latency(self, target: NamedTarget) -> Latency:
+        kind = RememberedLatency if self.config.deterministic else Latency
+        return kind(target.text, self.config.latency_tolerance)
+
+    def _isolated(self, evaluators: Iterable[Evaluator]) -> OnEach:
+        """Return what asks each target's evaluator, in the process that measures there."""
+        each = zip(self._callers.items(), evaluators, strict=True)
+        return OnEach({target: Isolated(asked, caller) for (target, caller), asked in each})
+
+    def about_targets(self) -> dict[str, Any]:
+        """Return on what the latencies were measured, told by the processes that measure."""
+        found: dict[str, Any] = {}
+        for target, caller in self._callers.items():
+            told = caller.call(about, target.text)
+            found |= {target.prefix + name: value for name, value in told.items()}
+        return found
 
     def recipe(self, epochs: int) -> Recipe:
         """Return how networks are trained for `epochs` epochs."""
@@ -134,6 +165,11 @@ class Setup:
         """
         if self.budget != NO_LIMIT:
             self.inside.sample(random.Random(0))  # limits of two kinds may rule each other out
+
+    @property
+    def goals(self) -> Goals:
+        """Whether more or less is better, of each objective."""
+        return tuple(metric.goal for metric in self.objectives)
 
     @property
     def inside(self) -> Subspace:

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import tempfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from evaluators.child import Child
@@ -14,21 +15,23 @@ from search_spaces.errors import NasError
 from search_spaces.plugins import loaded_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ray.tune.experiment import Trial
 
     from evaluators.data import DataSpec
     from evaluators.evaluator import Report
+    from evaluators.isolated import Caller
     from search_spaces.space import Space
 
-    from ._ray_node import NodeProcess
+    from ._ray_latency import LatencyNodes
     from ._ray_searcher import StudySearcher
     from .local import Job
 
 J = TypeVar("J")
 T = TypeVar("T")
 _FORGET = 1_000  # jobs after which Tune begins anew: it keeps 40 KB of each
+HEAD = "node:__internal_head__"  # the resource that only the head node has
 RETRIES = 3  # of a job whose worker or node is lost
 # Tune writes three logs a trial, a state of its own and a table on the terminal: the run folder
 # has what we need of it. Set before Ray is imported.
@@ -60,7 +63,7 @@ class RayExecutor:
         gpus: of a job; several share one for a fraction.
         concurrency: jobs under way at the same time; None is as many as there is room for.
         data: images that go into the object store once, and are mapped by all workers.
-        latency_resource: what nodes have on which latency is measured; None is the head node.
+        latency_resources: what nodes have on which latency is measured; None is the head node.
 
     Attributes:
         workers: jobs under way at the same time.
@@ -74,17 +77,16 @@ class RayExecutor:
         gpus: float = 0,
         concurrency: int | None = None,
         data: DataSpec | None = None,
-        latency_resource: str | None = None,
+        latency_resources: Sequence[str | None] = (None,),
     ) -> None:
         self._address = address
         self._cpus, self._gpus = cpus, gpus
         self._concurrency = concurrency
         self._data = data
         self._shared: tuple[DataSpec, Any] | None = None
-        self._latency_resource = latency_resource
+        self._latency_resources = latency_resources
         self._child = Child()
-        self._process: NodeProcess | None = None
-        self._reserved = ""  # the node that trains nothing
+        self._latency_nodes: LatencyNodes | None = None
         self._ours = False
         self.workers = concurrency or 1
 
@@ -95,7 +97,7 @@ class RayExecutor:
         if not ray.is_initialized():
             self._connect()
         try:
-            if self._process is None and (self._address or self._latency_resource):
+            if self._latency_nodes is None and (self._address or any(self._latency_resources)):
                 self._reserve()
             self.workers = self._concurrency or self._room()
         except NasError:
@@ -106,9 +108,9 @@ class RayExecutor:
     def __exit__(self, *_: object) -> None:
         import ray
 
-        if self._process:
-            self._process.end()
-            self._process = None
+        if self._latency_nodes:
+            self._latency_nodes.end()
+            self._latency_nodes = None
         self._shared = None
         if self._ours:
             ray.shutdown()
@@ -134,33 +136,23 @@ class RayExecutor:
             raise RayError(f"no Ray cluster at {self._address}: {reason}") from None
         self._ours = True
 
-    def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Run a measurement where latency is measured; see `evaluators.child.Child`."""
-        if self._process:
-            return self._process.call(function, *arguments)
-        return self._child.call(function, *arguments)
+    def measuring(self, resource: str | None) -> Caller:
+        """Return what runs functions where latency is measured, at `resource`."""
+        return _There(self, resource)
+
+    def call(self, resource: str | None, function: Callable[..., T], *arguments: Any) -> T:
+        """Run a measurement at `resource`; see `evaluators.child.Child`."""
+        nodes = self._latency_nodes
+        caller = nodes.processes[resource] if nodes else self._child
+        return caller.call(function, *arguments)
 
     def _reserve(self) -> None:
-        """Take the node that measures latency, whole, unless trainings would then find no room."""
-        from ._ray_node import NodeProcess
+        """Take the nodes that measure latency."""
+        from ._ray_latency import LatencyNodes
 
-        name = self._latency_resource or "node:__internal_head__"
-        nodes = [node for node in _nodes() if node["Resources"].get(name)]
-        if not nodes:
-            known = sorted({r for n in _nodes() for r in n["Resources"] if ":" not in r})
-            raise RayError(
-                f"no node has the resource {name!r} of `latency_resource`; known: {known}"
-            )
-        node = nodes[0]
-        elsewhere = [n for n in _nodes() if n["NodeID"] != node["NodeID"]]
-        held: dict[str, float] = {}
-        if self._latency_resource:
-            held[name] = node["Resources"][name]
-        if any(self._fit(n["Resources"]) for n in elsewhere):
-            held["CPU"] = node["Resources"].get("CPU", 0)
-            self._reserved = node["NodeID"]
-        self._process = NodeProcess(node["NodeID"], held)
-        self._process.start()
+        self._latency_nodes = LatencyNodes(
+            _nodes(), self._latency_resources, lambda node: self._fit(node["Resources"])
+        )
 
     def _data_once(self) -> tuple[DataSpec, Any] | None:
         """Put the images into the object store, the first time."""
@@ -237,7 +229,8 @@ class RayExecutor:
 
     def _room(self) -> int:
         """Return how many jobs fit into the cluster as it is."""
-        totals = [n["Resources"] for n in _nodes() if n["NodeID"] != self._reserved]
+        held = self._latency_nodes.held if self._latency_nodes else ()
+        totals = [n["Resources"] for n in _nodes() if n["NodeID"] not in held]
         room = sum(self._fit(total) for total in totals)
         if not room:
             raise RayError(
@@ -248,6 +241,18 @@ class RayExecutor:
     def _fit(self, total: dict[str, float]) -> int:
         wanted = {"CPU": self._cpus, "GPU": self._gpus}
         return min(int(total.get(name, 0) / amount) for name, amount in wanted.items() if amount)
+
+
+@dataclass(frozen=True)
+class _There:
+    """One of the places of an executor where latency is measured."""
+
+    executor: RayExecutor
+    resource: str | None
+
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """See `Child.call`."""
+        return self.executor.call(self.resource, function, *arguments)
 
 
 def _nodes() -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from string import Template
 
 import pandas as pd
 
+from ..columns import of_a_front, prefixes
 from ..files import write_text
 from ..runs import read_run
 from . import sections, tables
@@ -53,11 +54,16 @@ def write_report(directory: Path) -> Path:
 
 
 def _table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read `columns` of a CSV file, numbers or NaN, texts or ""; no rows if there is no file."""
+    """Read `columns` of a CSV file, numbers or NaN, texts or ""; no rows if there is no file.
+
+    Those of further targets come behind.
+    """
     try:  # as text: a digest such as 12e456789012 is no number
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (FileNotFoundError, pd.errors.EmptyDataError):
         frame = pd.DataFrame()
+    others = [of_a_front(prefix) for prefix in prefixes(frame.columns)]
+    columns = columns + [name for names in others for name in names]
     frame = frame.reindex(columns=columns, fill_value="").astype(object)
     numbers = [name for name in columns if name not in _TEXTS]
     frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")

@@ -15,6 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ..columns import LATENCY, target_name
 from ..pareto import hypervolume, non_dominated
 from ..units import format_count
 from .pictures import kinds
@@ -30,7 +31,6 @@ _STATES = {"complete": ("#56B4E9", "circle"), "stopped": (GREY, "triangle-down")
 _STATES["paused"] = ("#8b929a", "line-ns-open")
 _STATES["infeasible"] = ("#E69F00", "x")
 _GRID = "rgba(128,128,128,0.22)"
-_LABELS = {"latency_ms": "latency (ms)", "params": "parameters"}
 _HOVER = (
     "<b>%{customdata[0]}</b><br>%{customdata[1]}<br>accuracy %{y:.2%}<br>"
     "%{customdata[2]:.3s} parameters<br>%{customdata[3]:.3r} ms<extra>%{fullData.name}</extra>"
@@ -59,9 +59,16 @@ def accuracy_against(
     if limit and len(costs) and limit <= 1.5 * costs.max():
         line = {"color": GREY, "dash": "dot"}
         figure.add_vline(limit, line=line, annotation={"text": "limit", "yref": "paper", "y": 0.04})
-    figure.update_xaxes(title=_LABELS[cost], **_scale(costs))
+    figure.update_xaxes(title=_label(cost), **_scale(costs))
     figure.update_yaxes(title="accuracy", tickformat=".0%")
     return _styled(figure, 460)
+
+
+def _label(cost: str) -> str:
+    if cost == "params":
+        return "parameters"
+    name = target_name(cost.removesuffix(LATENCY))
+    return f"latency on {escape(name)} (ms)" if name else "latency (ms)"
 
 
 def _scale(values: pd.Series[float]) -> dict[str, Any]:
@@ -147,8 +154,8 @@ def _front(rows: pd.DataFrame, cost: str) -> go.Scatter:
     bars = {"color": BLUE, "thickness": 1.4, "width": 4}
     trace.update(mode="lines+markers", line={"color": BLUE, "width": 1.5})
     trace.update(error_y=bars | _bars(rows, "final", "test_accuracy"))
-    if cost == "latency_ms":
-        trace.update(error_x=bars | _bars(rows, "latency_ms", "latency_ms"))
+    if cost.endswith(LATENCY):
+        trace.update(error_x=bars | _bars(rows, cost, cost))
     return trace
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..columns import LATENCY, prefixes, target_name
 from ..config import SearchConfig
 from ..spent import Account
 from ..units import format_seconds
@@ -40,7 +41,7 @@ def header(run: Mapping[str, Any], trials: pd.DataFrame, front: pd.DataFrame, ti
         f"data: {config.get('data', 'unknown')}",
         f"images: {shape}, {task.get('classes', '?')} classes",
         f"space: {run.get('space') or config.get('space') or 'unknown'}",
-        f"target: {config.get('target', 'unknown')}",
+        f"target: {_target(config.get('target', 'unknown'))}",
         f"{len(trials)} candidates, {len(front)} on the front",
     ]
     if run.get("seconds"):
@@ -86,10 +87,21 @@ def figures(
     if pd.concat(known).isna().all():
         return '<p class="note">No accuracy was measured, so there is nothing to draw.</p>'
     config = run.get("config") or {}
-    latency = plots.accuracy_against("latency_ms", trials, front, config.get("budget_latency"))
+    limits = {target["column"]: target.get("limit_ms") for target in run.get("targets") or ()}
+    limit = limits.get(LATENCY, config.get("budget_latency"))
+    latency = plots.accuracy_against(LATENCY, trials, front, limit)
+    elsewhere = {
+        f"Accuracy against latency on {target_name(prefix)}": (
+            plots.accuracy_against(prefix + LATENCY, trials, front, limits.get(prefix + LATENCY)),
+            "",
+        )
+        for prefix in prefixes(front.columns)
+        if prefix + LATENCY in trials
+    }
     params = plots.accuracy_against("params", trials, front, config.get("budget_params"))
     drawn = {
         "Accuracy against latency": (latency, _SCATTER),
+        **elsewhere,
         "Accuracy against parameters": (params, ""),
         "Progress of the search": (plots.progress(trials), _PROGRESS),
         "Blocks": (plots.block_shares(trials, front, colors), _BLOCKS),
@@ -154,9 +166,16 @@ def command(config: Mapping[str, Any]) -> str:
     words = ["nas", "search"]
     for option, value in config.items():
         if value is not None and value is not False and value != usual.get(option):
-            words.append(f"--{option.replace('_', '-')}")
-            words += [] if value is True else [f"{value}{_UNITS.get(option, '')}"]
+            flag, unit = f"--{option.replace('_', '-')}", _UNITS.get(option, "")
+            if isinstance(value, dict):  # by target
+                value = [f"{name}={each}" if name else each for name, each in value.items()]
+            for each in value if isinstance(value, (list, tuple)) else [value]:
+                words += [flag] if each is True else [flag, f"{each}{unit}"]
     return shlex.join(words)
+
+
+def _target(given: str | list[str]) -> str:
+    return given if isinstance(given, str) else ", ".join(given)
 
 
 def _models(directory: Path, digest: str) -> str:

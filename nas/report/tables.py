@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..columns import of_target, prefixes, target_name
 from ..pareto import ties
 from .wording import accuracies, count, latencies, latency, members, name, percent, whole
 
@@ -34,9 +35,12 @@ def front_table(front: pd.DataFrame) -> str:
     ends = front["test_accuracy_low"], front["test_accuracy_high"]
     close = ties(front["test_accuracy"], *ends)
     shifts = bool(front["unshifted_share"].notna().any())
+    others = prefixes(front.columns)
+    elsewhere = zip(*(members(of_target(front, prefix)) for prefix in others), strict=True)
+    there: Iterable[tuple[Any, ...]] = elsewhere if others else [()] * len(front)
     rows = [
-        _row(member, bool(tied_ms), bool(tied), shifts)
-        for member, tied_ms, tied in zip(members(front), near, close, strict=True)
+        _row(member, bool(tied_ms), bool(tied), shifts, more)
+        for member, tied_ms, tied, more in zip(members(front), near, close, there, strict=True)
     ]
     state = (
         "None of them is trained to the end yet. " if front["test_accuracy"].isna().all() else ""
@@ -48,7 +52,8 @@ def front_table(front: pd.DataFrame) -> str:
         "or higher value, so the order of the two is not settled. After one seed, the interval "
         "says what other test images would change, not what another training would."
     )
-    heads = (*_HEADS, "unshifted") if shifts else _HEADS
+    more_heads = [f"latency on {escape(target_name(prefix))}" for prefix in others]
+    heads = [*_HEADS, *(["unshifted"] if shifts else []), *more_heads]
     if shifts:
         text += " Unshifted is the share of the sparse shifts' channels that stay in place."
     return f"<h2>The front</h2><p>{state}{text}</p>{_table(heads, rows, sort='latency')}"
@@ -75,7 +80,7 @@ def failures(trials: pd.DataFrame) -> str:
     return f"{text}<details><summary>{len(bad)} reasons</summary>{table}{rest}</details>"
 
 
-def _row(member: Any, tied_ms: bool, tied: bool, shifts: bool) -> str:
+def _row(member: Any, tied_ms: bool, tied: bool, shifts: bool, elsewhere: tuple[Any, ...]) -> str:
     cells = [
         (member.digest, f"<code>{name(member)}</code>"),
         (
@@ -95,6 +100,8 @@ def _row(member: Any, tied_ms: bool, tied: bool, shifts: bool) -> str:
     if shifts:
         share = member.unshifted_share
         cells.append((share, "none" if pd.isna(share) else percent(share)))
+    for there in elsewhere:
+        cells.append((there.latency_ms, f"{latency(there)}<small>[{latencies(there)}]</small>"))
     line = (f'<td data-key="{escape(str(key))}">{html}</td>' for key, html in cells)
     return f"<tr{' class=best' if member.recommended else ''}>{''.join(line)}</tr>"
 

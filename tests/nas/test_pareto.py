@@ -146,7 +146,7 @@ def test_recommend_gives_away_one_point_at_most() -> None:
     )
     assert recommend(front) == "knee"
     assert recommend(front, tolerance=0.0) == "best"
-    assert recommend(front.query("digest != 'unmeasured'"), cost="macs") == "best"
+    assert recommend(front.query("digest != 'unmeasured'"), costs=["macs"]) == "best"
     with pytest.raises(ValueError, match="no knee"):
         recommend(front.iloc[4:])
 

@@ -63,10 +63,14 @@ def test_a_node_is_lost_and_another_joins_in_the_middle(cluster):
 
 
 def test_latency_is_measured_on_its_node_which_trains_nothing(cluster):
-    cluster.add_node(num_cpus=4, resources={"edge": 2})
-    with RayExecutor(cluster.address, latency_resource="edge") as executor:
-        assert executor.workers == 1  # the node is held by the measurements
-        there, here = executor.call(os.getppid), os.getppid()
+    cluster.add_node(num_cpus=4, resources={"edge": 2, "board": 1})
+    cluster.add_node(num_cpus=4, resources={"phone": 1})
+    resources = ["edge", "phone", "board"]
+    with RayExecutor(cluster.address, latency_resources=resources) as executor:
+        assert executor.workers == 1  # two nodes are held by the measurements
+        edge, phone, board = (executor.measuring(name).call(os.getppid) for name in resources)
+        assert edge == board != phone
+        here = os.getppid()
         plugin = read_plugin(Path(__file__).with_name("works.py"))
         plugin.load()
         works = sys.modules[f"nas_plugin_{plugin.digest[:12]}"]
@@ -76,7 +80,7 @@ def test_latency_is_measured_on_its_node_which_trains_nothing(cluster):
             lambda _, report: not nodes.add(report.metrics["node"]),
             lambda *_: None,
         )
-    assert there not in {here, *nodes}
+    assert not {edge, phone} & {here, *nodes}
 
 
 def search(toy, address, out):
