@@ -22,11 +22,12 @@ from .latency_cache import LatencyCache, Timing
 from .latency_predictor import FEWEST, Predictor, Sample, features, fit, kinds_of
 from .part_latency import measured_part, part_key
 from .program import program_of
+from .quiet import measuring
 from .runtimes import GraphError
 from .target import parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from search_spaces.arch import Part, Task
     from search_spaces.block import Site
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 NETWORKS = 150  # measured end to end: enough that the interval's coverage is right within 3 %
 NETWORK_SECONDS = 2.0  # for one of them: many known roughly tell more than few known well
+TURN_SECONDS = 1.0  # that training waits for measurements in a row
 SAMPLES = 8000  # networks that show which parts a space has
 
 
@@ -194,7 +196,7 @@ def warm(
         seed: of the random networks.
 
     Yields:
-        What is done and what there is to do, after each measurement.
+        What is done and what there is to do, after each second of measuring.
     """
     rng, start = Random(seed), perf_counter()
     drawn = list(dict.fromkeys(space.sample(rng) for _ in range(networks)))
@@ -206,10 +208,24 @@ def warm(
     done = dict.fromkeys(totals, 0)
     plan = (("networks", wholes, 0.5), ("parts", parts, 1), ("networks", wholes, 1))
     for kind, jobs, share in plan:
-        for measure in jobs[done[kind] :]:
-            if perf_counter() - start > share * seconds:
-                break
+        while done[kind] < len(jobs) and perf_counter() - start <= share * seconds:
+            done[kind] += _turn(jobs[done[kind] :])
+            yield Progress(kind, done[kind], totals[kind])
+
+
+def _turn(jobs: Sequence[Callable[[], Timing]]) -> int:
+    """Do some of `jobs`; return how many.
+
+    Whoever trains meanwhile is waited for once in a turn, not once for each part, which takes a
+    fraction of a batch.
+    """
+    with measuring():
+        start = perf_counter()
+        done = 0
+        for measure in jobs:
             with suppress(CandidateError, GraphError):
                 measure()
-            done[kind] += 1
-            yield Progress(kind, done[kind], totals[kind])
+            done += 1
+            if perf_counter() - start >= TURN_SECONDS:
+                break
+    return done

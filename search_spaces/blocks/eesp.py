@@ -29,7 +29,7 @@ from ..cost import (
     squeeze_excite_cost,
 )
 from ..errors import SpecError
-from ..layers import DilatedDepthwise, SqueezeExcite, conv_bn
+from ..layers import DilatedDepthwise, Slopes, SqueezeExcite, conv_bn
 
 
 @BLOCKS.register("eesp")
@@ -109,13 +109,13 @@ class Pyramid(nn.Module):
         self.branches = nn.ModuleList(
             DilatedDepthwise(n, stride=site.stride, dilation=d) for d in spec.dilations
         )
-        self.norm = nn.Sequential(nn.BatchNorm2d(made), nn.PReLU(made))
+        self.norm = nn.Sequential(nn.BatchNorm2d(made), Slopes(made))
         self.merge = conv_bn(made, made, 1, groups=branches, act="none")
         self.se = SqueezeExcite(made) if spec.se else nn.Identity()
         concats = made < site.c_out
         self.pool = nn.AvgPool2d(3, stride=2, padding=1) if concats else None
         self.image = _image_path(site) if spec._reads_image(site) else None
-        self.act = nn.PReLU(site.c_out)
+        self.act = Slopes(site.c_out)
         self.skip = site.keeps_shape
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:

@@ -223,6 +223,7 @@ def test_warming_goes_on_where_it_stopped(
     reading = Reading(2.0, 1.9, 2.1, 10, 100, 0, False, 0.0, 0.0)
     monkeypatch.setattr("evaluators.latency.read", lambda *_, **__: reading)
     monkeypatch.setattr(latency_model, "measured_part", measure)
+    monkeypatch.setattr(latency_model, "TURN_SECONDS", 0.0)
     steps = warm(LatencyModel(latency, TASK), SPACE, networks=5)
     for step in steps:
         if step.kind == "parts" and step.done == 3:

@@ -18,6 +18,7 @@ from evaluators.targets.cpu import session
 from search_spaces.arch import Arch, Task
 from search_spaces.block import BLOCKS
 from search_spaces.heads import Head
+from search_spaces.layers import activation
 from search_spaces.network import build
 from search_spaces.space import Space, StageSpace
 from search_spaces.stems import Stem
@@ -156,6 +157,16 @@ def test_an_input_that_is_not_used_goes_and_one_that_is_the_output_stays() -> No
 
     images = torch.rand(2, *TASK.shape)
     assert run(traced(First(), TASK.shape, TASK.shape), images).equal(images)
+
+
+def test_slopes_are_written_without_branches() -> None:
+    slopes, images = activation("prelu", 3), torch.randn(2, *TASK.shape)
+    with torch.no_grad():
+        slopes.weight.copy_(torch.tensor([-0.5, 0.25, 1.5]))
+    for export in (traced, to_onnx):
+        graph = export(slopes, TASK.shape)
+        assert "PRelu" not in {node.op_type for node in onnx.load_from_string(graph).graph.node}
+        torch.testing.assert_close(run(graph, images), slopes(images).detach())
 
 
 @pytest.mark.parametrize("training", [True, False])
