@@ -316,7 +316,7 @@ def read(directory: Path) -> Model:
     if (directory / checksums.FILE).exists():
         _check(directory, CORE)
     try:
-        arch = Arch.from_json(read_text(directory / "arch.json"))
+        arch = _arch(directory / "arch.json")
         about = read_json(directory / "task.json")
         if about["schema"] != SCHEMA or about["digest"] != arch.digest:
             raise ExportError(f"{directory}: task.json belongs to another architecture or version")
@@ -337,6 +337,13 @@ def read(directory: Path) -> Model:
         raise ExportError(f"{directory / 'task.json'} is damaged: {error!r}") from error
     Safetensors().decode(directory / Safetensors.file, model)
     return model
+
+
+def _arch(path: Path) -> Arch:
+    try:
+        return Arch.from_json(read_text(path))
+    except SpecError as error:
+        raise ExportError(f"{path}: {error}") from error
 
 
 _Task = tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...], tuple[int, int, int]]

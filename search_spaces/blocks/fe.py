@@ -82,7 +82,8 @@ class FullyExploited(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, c_in, H, W) -> (B, c_out, ceil(H/stride), ceil(W/stride))."""
-        *untouched, y = torch.split_with_sizes(x, self.parts, dim=1)
+        # LiteRT's converter fails on a split that has one part.
+        *untouched, y = torch.split_with_sizes(x, self.parts, dim=1) if self.units else (x,)
         for unit in self.units:
             y = torch.cat((untouched.pop(), y + unit(y)), dim=1)
         return self.se(self.last(y))  # type: ignore[no-any-return]
