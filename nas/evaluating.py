@@ -59,6 +59,7 @@ def evaluate_files(
     """
     rows = []
     for subject in subjects(source, formats):
+        subject.check()
         if subject.exporter.runs_code:
             warn(f"warning: opening {subject.path} runs code that stands in it, so trust it first")
         with working():  # decoding images is work, too

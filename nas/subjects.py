@@ -7,6 +7,7 @@ from pathlib import Path
 
 from search_spaces.errors import SpecError
 
+from . import checksums
 from .exporter import EXPORTERS, Exporter
 from .exporting import find_model
 
@@ -28,6 +29,19 @@ class Subject:
         """The model's folder around it; None around a file from elsewhere."""
         folder = self.path.parent
         return folder if (folder / "task.json").is_file() else None
+
+    def check(self) -> None:
+        """Refuse a file that is not the one that its folder's list of checksums has.
+
+        Raises:
+            DamagedError: see above; the file was not opened.
+        """
+        if self.folder is None or not (self.folder / checksums.FILE).exists():
+            return
+        known = checksums.read(self.folder)
+        listed = {name: known[name] for name in self.exporter.files() if name in known}
+        for fault in checksums.differences(self.folder, listed):
+            raise checksums.DamagedError(fault)
 
 
 def subjects(source: str, formats: str | None = None) -> list[Subject]:

@@ -173,6 +173,18 @@ def test_bad_input_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_tampered_file_is_not_opened(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(model_of(run), tmp_path / "model")
+    file = folder / "model.torchscript.pt"
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    assert call("eval", file, "--format", "torchscript") == 2
+    error = capsys.readouterr().err
+    assert "model.torchscript.pt: is not the file that was written" in error
+    assert error.count("\n") == 1  # no warning either: it never came to that
+
+
 def test_the_picture_has_a_cell_for_what_was_said() -> None:
     counts = confusion(torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 1, 2]), 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
