@@ -168,6 +168,8 @@ def _accuracy(facts: Facts) -> Iterator[str]:
             + _if(found, "test_images", ": {:,} images")
             + _interval(found, "test_accuracy", ", 95 % interval (Wilson) {:.2%} to {:.2%}")
             + (f", {seeds} training{'' if seeds == 1 else 's'}" if seeds else "")
+            + _if(found, "test_accuracy_mean", " with other seeds, this one included: mean {:.2%}")
+            + _if(found, "test_accuracy_sd", ", standard deviation {:.2%}")
             + ". The interval tells what the choice of test images leaves open, not what another "
             "training would give."
         )

@@ -64,6 +64,7 @@ def search(
     epochs: options.Epochs = None,
     finalists: options.Finalists = _DEFAULT.finalists,
     final_epochs: options.FinalEpochs = None,
+    repeats: options.Repeats = None,
     storage: options.Storage = None,
     workers: options.Workers = None,
     ray: options.OnRay = False,

@@ -55,6 +55,9 @@ class SearchConfig:
         finalists: most architectures that are trained to the end and exported.
         final_epochs: most epochs of a finalist, fewer when the time is short; None is four times
             as many as `epochs`.
+        repeats: most further trainings of a finalist, with other seeds, while it is not settled
+            which are on the front; None is two if there is a `timeout`, which they keep to, and
+            else none.
         storage: URL of the database of the study; None is a SQLite file in the run folder.
         workers: processes that train at the same time, one thread each; None is one a core.
         ray: whether to train on Ray instead: one of this machine, if there is no `ray_address`.
@@ -92,6 +95,7 @@ class SearchConfig:
     epochs: int | None = None
     finalists: int = 4
     final_epochs: int | None = None
+    repeats: int | None = None
     storage: str | None = field(default=None, repr=False)  # it may hold a password
     workers: int | None = None
     ray: bool = False
@@ -108,6 +112,8 @@ class SearchConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"`{name}` (={value}) must be at least 1")
+        if self.repeats is not None and self.repeats < 0:
+            raise ConfigError(f"`repeats` (={self.repeats}) must be at least 0")
         if not 0 <= self.seed < 1 << 32:
             raise ConfigError(f"`seed` (={self.seed}) must be from 0 to 2**32 - 1")
         for name in ("budget_params", "budget_macs", "budget_latency", "budget_size", "timeout"):

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from evaluators.recipe import Recipe
     from search_spaces.arch import Arch, Task
 
-_PATIENCE = 4  # epochs without a better validation accuracy after which it counts as settled
+PATIENCE = 4  # epochs without a better validation accuracy after which it counts as settled
 _SHARE_OF_EPOCHS = 0.75
 
 
@@ -69,7 +69,7 @@ class Finish:
             network = build(arch, task, seed=self.recipe.seed)
         checkpoint = self.models / f".{arch.digest}.pt"  # outlives a kill, not the export
         training = train_until_settled(
-            network, images, self.recipe, patience=_PATIENCE, checkpoint=checkpoint
+            network, images, self.recipe, patience=PATIENCE, checkpoint=checkpoint
         )
         for result in spending_each("training", training):
             yield Report(result.epoch, {"accuracy": result.accuracy})

@@ -15,6 +15,7 @@ from search_spaces.errors import CandidateError, NasError
 
 from .executors.local import Job
 from .finalists import Finish, choose_finalists, finished, keep_metrics, only_predicted, plan
+from .repeats import Repeats
 from .runs import read_run, update_run
 from .targets import too_slow
 
@@ -60,6 +61,10 @@ class Finals:
     def _run(self) -> None:
         self._measure()  # what a kill left unmeasured
         digests, epochs = self._plan()
+        self._train(digests, epochs)
+        self._repeat(digests, epochs)
+
+    def _train(self, digests: list[str], epochs: int) -> None:
         archs = self._study.archs()
         waiting = [archs[d] for d in digests if finished(self._models, d) is None]
         left = self._clock.left()
@@ -70,6 +75,16 @@ class Finals:
         self._setup.executor.run(
             lambda: next(jobs, None), partial(self._epoch, epochs), self._ended
         )
+
+    def _repeat(self, digests: list[str], epochs: int) -> None:
+        """Repeat trainings where that may change the front; a run that is complete has done so."""
+        planned = read_run(self._directory)["finalists"]
+        if not planned.get("repeated"):
+            seconds = self._epoch_seconds(self._study.frame(), digests)
+            recipe, archs = self._setup.recipe(epochs), self._study.archs()
+            about = self._setup, self._clock, self._progress, self._models, recipe, archs
+            Repeats(*about, seconds, self._measured).run()
+            update_run(self._directory, finalists=planned | {"repeated": True})
 
     def _measure(self) -> None:
         """Measure the finished finalists' latency, once: a resumed run keeps its figures."""
@@ -109,11 +124,15 @@ class Finals:
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each measured finalist within the latency budget."""
         archs = self._study.archs()
-        return [
-            self._costs(archs[digest]) | dict(metrics)
+        return [self._costs(archs[digest]) | found for digest, found in self._measured().items()]
+
+    def _measured(self) -> dict[str, dict[str, Any]]:
+        """Return the metrics of the measured finalists within the latency budget, by digest."""
+        return {
+            digest: dict(metrics)
             for digest, metrics in self._finished()
             if "latency_ms" in metrics and not too_slow(self._setup.targets, metrics)
-        ]
+        }
 
     def _finished(self) -> list[tuple[str, Mapping[str, Any]]]:
         found = [(digest, finished(self._models, digest)) for digest in self.chosen or []]
@@ -130,8 +149,7 @@ class Finals:
         if planned is None:
             trials, config = self._measured_front(), self._setup.config
             digests = choose_finalists(trials, config.finalists, self._setup.objectives)
-            known = trials.set_index("digest").reindex(digests, columns=["images_per_s"])
-            times = [self._setup.train_images / speed for speed in known["images_per_s"]]
+            times = list(self._epoch_seconds(trials, digests).values())
             left = self._clock.left()
             seconds = None if left is None else left * _PLANNED
             workers = self._setup.executor.workers
@@ -139,6 +157,12 @@ class Finals:
             planned = {"digests": digests[:count], "epochs": epochs}
             update_run(self._directory, finalists=planned)
         return planned["digests"], planned["epochs"]
+
+    def _epoch_seconds(self, trials: pd.DataFrame, digests: list[str]) -> dict[str, float]:
+        """Return how long an epoch of each takes one worker."""
+        known = trials.set_index("digest").reindex(digests, columns=["images_per_s"])
+        times = self._setup.train_images / known["images_per_s"]
+        return dict(zip(digests, times.tolist(), strict=True))
 
     def _measured_front(self) -> pd.DataFrame:
         """Return the trials, with the latency of all on the front measured and within the limit."""

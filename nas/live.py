@@ -130,6 +130,8 @@ def print_result(result: Result, console: Console) -> None:
         console.print(
             "★ recommended: nearest to the knee, within 1 point of the most accurate", style="dim"
         )
+        if result.pareto["accuracy_sd"].notna().any():
+            console.print("validation: mean ± standard deviation over the seeds", style="dim")
         _explain_flags(table_to_plain(result.pareto), console)
     trained = result.pareto["test_accuracy"].notna().any()
     console.print(f"Time: {result.account}", soft_wrap=True)
@@ -149,9 +151,11 @@ def _front_table(result: Result) -> Table:
     table.add_column("")
     table.add_column("digest")
     front = result.pareto
+    repeated = bool((front["seeds"] > 1).any())
+    last = "seeds" if repeated else "epochs"
     others = prefixes(front.columns)
     on = [f"{target_name(prefix)}, ms" for prefix in others]
-    for column in ("params", "MACs", "latency, ms", *on, "validation", "test (95 %)", "epochs"):
+    for column in ("params", "MACs", "latency, ms", *on, "validation", "test (95 %)", last):
         table.add_column(column, justify="right")
     near = ties(front["latency_ms"], front["latency_low_ms"], front["latency_high_ms"])
     elsewhere = [table_to_plain(of_target(front, prefix)) for prefix in others]
@@ -160,9 +164,16 @@ def _front_table(result: Result) -> Table:
         latency = f"≈ {latency}" if tied else latency
         style = "bold" if row["recommended"] else ""
         there = [_latency(rows[index]) for rows in elsewhere]
-        cells = params, macs, latency, *there, f"{row['accuracy']:.2%}", test, epochs
+        last = f"{row['seeds']:.0f}" if repeated else epochs
+        cells = params, macs, latency, *there, _validation(row), test, last
         table.add_row("★" if row["recommended"] else "", row["digest"], *cells, style=style)
     return table
+
+
+def _validation(row: dict[str, Any]) -> str:
+    if row["accuracy_sd"] is None:
+        return f"{row['accuracy']:.2%}"
+    return f"{100 * row['accuracy_mean']:.1f} ± {row['accuracy_sd']:.1%}"
 
 
 def _test(row: dict[str, Any]) -> str:

@@ -151,6 +151,14 @@ BaselinesEpochs = Annotated[
     int | None,
     _option("Run", "Most epochs of each network; default: to show it 160,000 images."),
 ]
+Repeats = Annotated[
+    int | None,
+    _option(
+        "Search",
+        "Most repeats of a finalist with other seeds, to settle the front; default: "
+        "2 within the time limit, without one 0.",
+    ),
+]
 Workers = Annotated[int | None, _option("Run", "Trainings side by side; default: one a core.")]
 Storage = Annotated[
     str | None,

@@ -226,20 +226,28 @@ def _report(study: Study, finals: Finals, directory: Path, status: str) -> Resul
 PARETO_COLUMNS = (
     "digest", "arch", "params", "macs", "size_bytes", "latency_ms", "latency_low_ms",
     "latency_high_ms", "latency_flagged", "accuracy", "test_accuracy", "test_accuracy_low",
-    "test_accuracy_high", "test_images", "epochs", "seeds", "unshifted_share", "file_bytes",
-    "memory_bytes", "energy_mj", "recommended",
+    "test_accuracy_high", "test_images", "epochs", "seeds", "accuracy_mean", "accuracy_sd",
+    "test_accuracy_mean", "test_accuracy_sd", "unshifted_share", "file_bytes", "memory_bytes",
+    "energy_mj", "recommended",
 )  # fmt: skip
 
 
 def front_of(found: pd.DataFrame, objectives: tuple[Metric, ...] = OBJECTIVES) -> pd.DataFrame:
-    """Return the non-dominated rows, the most accurate first, one of them marked as recommended."""
+    """Return the non-dominated rows, the most accurate first, one of them marked as recommended.
+
+    What counts is the mean accuracy over the seeds.
+    """
     latencies = [metric.name for metric in objectives[1:]]
     others = [name for prefix in prefixes(latencies) for name in of_a_front(prefix)]
     place = PARETO_COLUMNS.index("accuracy")
     found = found.reindex(columns=[*PARETO_COLUMNS[:place], *others, *PARETO_COLUMNS[place:]])
     if found.empty:
         return found
-    front = found[non_dominated(*points_of(found, objectives))]
-    front = front.sort_values("accuracy", ascending=False)
-    chosen = front["digest"] == recommend(front, costs=latencies)
+    for name in ("accuracy", "test_accuracy"):
+        found[f"{name}_mean"] = found[f"{name}_mean"].fillna(found[name])
+    judged = found.assign(accuracy=found["accuracy_mean"])
+    judged = judged[non_dominated(*points_of(judged, objectives))]
+    judged = judged.sort_values("accuracy", ascending=False)
+    front = found.loc[judged.index]
+    chosen = front["digest"] == recommend(judged, costs=latencies)
     return front.assign(recommended=chosen).reset_index(drop=True)

@@ -58,6 +58,7 @@ class Setup:
         data: which images.
         task: their shape and classes.
         train_images: how many there are to train on.
+        val_images: how many there are to validate on.
         space: where candidates come from.
         budget: on analytic costs.
         epochs: of a candidate, at most.
@@ -108,7 +109,7 @@ class Setup:
         if space is None and config.space:
             space = find_space(config.space)
         images = load(self.data)
-        self.train_images = len(images.train)
+        self.train_images, self.val_images = len(images.train), len(images.val)
         self.epochs = config.epochs or min(max(3, round(SHOWN / self.train_images)), 60)
         self.rungs = rungs(
             config.fidelity,

@@ -22,7 +22,8 @@ _BOTH = ["digest", "arch", "params", "macs", "latency_ms", "accuracy"]
 TRIALS = [*_BOTH, "number", "state", "reason"]
 FRONT = [*_BOTH, "latency_low_ms", "latency_high_ms"]
 FRONT += ["test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_images"]
-FRONT += ["epochs", "seeds", "unshifted_share", "recommended"]
+FRONT += ["epochs", "seeds", "accuracy_mean", "accuracy_sd", "test_accuracy_mean"]
+FRONT += ["test_accuracy_sd", "unshifted_share", "recommended"]
 _TEXTS = {"state", "digest", "arch", "reason", "recommended"}
 
 

@@ -14,7 +14,18 @@ from ..spent import Account
 from ..units import format_seconds
 from . import plots
 from .pictures import Colors, legend, picture
-from .wording import UNKNOWN, accuracies, count, latencies, latency, members, name, percent, seeds
+from .wording import (
+    UNKNOWN,
+    accuracies,
+    count,
+    latencies,
+    latency,
+    members,
+    name,
+    percent,
+    seeds,
+    spread,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +72,9 @@ def recommendation(front: pd.DataFrame, colors: Colors, directory: Path) -> str:
         return f'<p class="note">There is no recommendation: {why}.</p>'
     best = chosen.iloc[0]
     sample = "" if pd.isna(best.test_images) else f"{best.test_images:,.0f} test images, "
-    interval = f"95&nbsp;% interval {accuracies(best)}<br>{sample}{seeds(best)}"
+    every = spread(best, "test_accuracy")
+    repeats = f" (mean {every})" if every else ""
+    interval = f"95&nbsp;% interval {accuracies(best)}<br>{sample}{seeds(best)}{repeats}"
     accuracy = ("test accuracy", percent(best.test_accuracy), interval)
     if pd.isna(best.test_accuracy):
         short = "after the short training of the search; not tested yet"

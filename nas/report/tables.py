@@ -9,7 +9,17 @@ import pandas as pd
 
 from ..columns import of_target, prefixes, target_name
 from ..pareto import ties
-from .wording import accuracies, count, latencies, latency, members, name, percent, whole
+from .wording import (
+    accuracies,
+    count,
+    latencies,
+    latency,
+    members,
+    name,
+    percent,
+    spread,
+    whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,8 +59,10 @@ def front_table(front: pd.DataFrame) -> str:
         "What no other one beats in validation accuracy and latency at once. The recommended one "
         "is chosen by these two as well, so that test accuracy stays honest. Brackets are "
         "intervals of 95&nbsp;%. ≈ marks a tie: the interval overlaps with that of the next lower "
-        "or higher value, so the order of the two is not settled. After one seed, the interval "
-        "says what other test images would change, not what another training would."
+        "or higher value, so the order of the two is not settled. The interval says what other "
+        "test images would change, not what another training would: that is the standard deviation "
+        "behind ±, after the mean over the seeds, where there are several. The mean is what the "
+        "front and the recommendation go by."
     )
     more_heads = [f"latency on {escape(target_name(prefix))}" for prefix in others]
     heads = [*_HEADS, *(["unshifted"] if shifts else []), *more_heads]
@@ -85,9 +97,10 @@ def _row(member: Any, tied_ms: bool, tied: bool, shifts: bool, elsewhere: tuple[
         (member.digest, f"<code>{name(member)}</code>"),
         (
             member.test_accuracy,
-            f"{_tie(tied)}{percent(member.test_accuracy)}<small>[{accuracies(member)}]</small>",
+            f"{_tie(tied)}{percent(member.test_accuracy)}<small>[{accuracies(member)}]</small>"
+            f"{_seeds(member, 'test_accuracy')}",
         ),
-        (member.accuracy, percent(member.accuracy)),
+        (member.accuracy, f"{percent(member.accuracy)}{_seeds(member, 'accuracy')}"),
         (
             member.latency_ms,
             f"{_tie(tied_ms)}{latency(member)}<small>[{latencies(member)}]</small>",
@@ -116,6 +129,11 @@ def _table(heads: Iterable[str], rows: list[str], *, kind: str = "", sort: str =
         f'<div class="scroll"><table class="{kind}"><thead><tr>{top}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _seeds(member: Any, accuracy: str) -> str:
+    text = spread(member, accuracy)
+    return f"<small>{text}</small>" if text else ""
 
 
 def _tie(tied: bool) -> str:

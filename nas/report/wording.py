@@ -30,6 +30,12 @@ def seeds(member: Any) -> str:
     return "1 seed" if member.seeds == 1 else f"{whole(member.seeds)} seeds"
 
 
+def spread(member: Any, name: str) -> str:
+    """Return the mean and the standard deviation of an accuracy over the seeds; "" after one."""
+    mean, deviation = getattr(member, f"{name}_mean"), getattr(member, f"{name}_sd")
+    return "" if pd.isna(deviation) else f"{100 * mean:.1f} ± {100 * deviation:.1f}&nbsp;%"
+
+
 def accuracies(member: Any) -> str:
     """Return the interval of the test accuracy."""
     low, high = member.test_accuracy_low, member.test_accuracy_high

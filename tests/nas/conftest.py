@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from random import Random
 
 SPACE = {
     "schema": 1,
@@ -69,3 +74,33 @@ def server_or_skip():
         pytest.skip("needs PostgreSQL: apt install postgresql")
     pytest.importorskip("psycopg", reason="needs psycopg: pip install 'nas-compact[postgresql]'")
     return module.Postgres()
+
+
+@dataclass
+class Unruly:
+    """An executor in this process that ends jobs in an order that nobody can foresee."""
+
+    workers: int
+    rng: Random
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def run(self, next_job, on_report, on_end):
+        busy = []
+        while True:
+            while len(busy) < self.workers and (job := next_job()) is not None:
+                busy.append(job)
+            if not busy:
+                return
+            job = busy.pop(self.rng.randrange(len(busy)))
+            on_end(job.key, None if all(on_report(job.key, r) for r in job.work()) else "stopped")
+
+
+@pytest.fixture
+def unruly():
+    """Return that executor's class."""
+    return Unruly

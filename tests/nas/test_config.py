@@ -16,6 +16,7 @@ def test_plain_values_give_the_configuration_back():
         ({"budget_latency": 0.0}, "`budget_latency` .=0.0. must be positive"),
         ({"timeout": None}, "`trials` or `timeout` must be given"),
         ({"seed": -1}, "`seed` .=-1. must be from 0 to"),
+        ({"repeats": -1}, "`repeats` .=-1. must be at least 0"),
         ({"deterministic": True}, "rules out `timeout` .=600.: .*; give `trials` alone"),
         (
             {"deterministic": True, "trials": 1, "timeout": None, "ray": True},

@@ -78,6 +78,17 @@ def test_the_front_is_printed_with_its_intervals(terminal, tmp_path, flagged):
     assert result_to_plain(result)["pareto"][0]["digest"] == "0123456789ab"
 
 
+def test_means_over_the_seeds_are_printed_with_their_spread(terminal, tmp_path):
+    row = dict.fromkeys(PARETO_COLUMNS, 0.5) | {"digest": "0123456789ab", "arch": "", "seeds": 3}
+    row |= {"accuracy_mean": 0.912, "accuracy_sd": 0.004}
+    once = row | {"accuracy": 0.8765, "accuracy_sd": None, "seeds": 1}
+    print_result(Result(tmp_path, pd.DataFrame(), pd.DataFrame([row, once]), "x", "done"), terminal)
+    text = shown(terminal)
+    assert "91.2 ± 0.4%" in text
+    assert "87.65%" in text
+    assert "seeds" in text.splitlines()[1]
+
+
 def test_without_a_front_the_reasons_are_printed(terminal, tmp_path):
     trials = pd.DataFrame({"reason": ["too slow", "too slow", None]})
     empty = pd.DataFrame(columns=list(PARETO_COLUMNS))

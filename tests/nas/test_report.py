@@ -83,6 +83,11 @@ def finalists(frame: pd.DataFrame, most: int = 5) -> pd.DataFrame:
     return front.assign(recommended=front["digest"] == recommend(front))
 
 
+def repeated(front: pd.DataFrame) -> pd.DataFrame:
+    means = {f"{name}_mean": front[name] - 0.01 for name in ("accuracy", "test_accuracy")}
+    return front.assign(seeds=3, accuracy_sd=0.004, test_accuracy_sd=0.006, **means)
+
+
 def header(**changes: Any) -> dict[str, Any]:
     config = SearchConfig(budget_params=300_000, budget_latency=LIMIT_MS, trials=60, seed=7)
     return {
@@ -214,6 +219,22 @@ def test_a_front_without_test_accuracy_or_latency_is_drawn(tmp_path: Path) -> No
     text = body(write_report(write_run(tmp_path, header(), trials=frame, pareto=front)))
     assert "no architecture is marked" in text
     assert "Accuracy against parameters" in text
+
+
+def test_means_over_seeds_come_with_their_spread(tmp_path: Path) -> None:
+    frame = trials()
+    front = repeated(finalists(frame))
+    text = body(write_report(write_run(tmp_path, header(), trials=frame, pareto=front)))
+    best = front[front["recommended"]].iloc[0]
+    assert f"3 seeds (mean {100 * best.test_accuracy_mean:.1f} ± 0.6&nbsp;%)" in text
+    for mean in front["accuracy_mean"]:
+        assert f"<small>{100 * mean:.1f} ± 0.4&nbsp;%</small>" in text
+
+
+def test_where_the_time_went_is_told(tmp_path: Path) -> None:
+    run = header(spent={"workers": {"training": 75.0, "idle": 25.0}, "beside": {"sampling": 3.0}})
+    text = body(write_report(write_run(tmp_path, run, trials=trials())))
+    assert "1:40 of the workers: training 75%, idle 25%; beside them sampling 0:03." in text
 
 
 def test_user_text_is_escaped(tmp_path: Path) -> None:

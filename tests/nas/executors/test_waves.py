@@ -1,6 +1,5 @@
 """Waves: the same table for any number of workers, however quick they are."""
 
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 
@@ -15,30 +14,6 @@ from search_spaces.spaces import SPACES
 
 TASK = Task(10, (1, 28, 28))
 OBJECTIVES = (Metric("accuracy", "max"), Metric("latency_ms", "min"))
-
-
-@dataclass
-class Unruly:
-    """Ends jobs of this process in an order that nobody can foresee."""
-
-    workers: int
-    rng: Random
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def run(self, next_job, on_report, on_end):
-        busy = []
-        while True:
-            while len(busy) < self.workers and (job := next_job()) is not None:
-                busy.append(job)
-            if not busy:
-                return
-            job = busy.pop(self.rng.randrange(len(busy)))
-            on_end(job.key, None if all(on_report(job.key, r) for r in job.work()) else "stopped")
 
 
 def look_up(arch: Arch):
@@ -69,22 +44,22 @@ def table(executor, trials=30):
     return study.frame().to_csv()
 
 
-def test_the_table_is_the_same_for_any_workers():
-    tables = {table(Waves(Unruly(workers, Random(workers)))) for workers in (1, 2, 4, 9)}
+def test_the_table_is_the_same_for_any_workers(unruly):
+    tables = {table(Waves(unruly(workers, Random(workers)))) for workers in (1, 2, 4, 9)}
     assert len(tables) == 1
-    assert table(Unruly(4, Random(4))) not in tables
+    assert table(unruly(4, Random(4))) not in tables
 
 
-def test_ends_are_told_as_jobs_were_asked_for():
+def test_ends_are_told_as_jobs_were_asked_for(unruly):
     work = partial(look_up, SPACES["small"].sample(Random(0)))
     jobs = iter([Job(key, work) for key in "abcde"])
     told = []
-    Waves(Unruly(3, Random(1)), size=4).run(
+    Waves(unruly(3, Random(1)), size=4).run(
         lambda: next(jobs, None), lambda key, _: key != "b", lambda *end: told.append(end)
     )
     assert told == [("a", None), ("b", "stopped"), ("c", None), ("d", None), ("e", None)]
 
 
 @pytest.mark.parametrize("workers", [1, 20])
-def test_no_more_workers_than_jobs(workers):
-    assert Waves(Unruly(workers, Random(0)), size=4).workers == min(workers, 4)
+def test_no_more_workers_than_jobs(unruly, workers):
+    assert Waves(unruly(workers, Random(0)), size=4).workers == min(workers, 4)
