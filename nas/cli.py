@@ -52,6 +52,7 @@ def search(
     predict_latency: options.PredictLatency = _DEFAULT.predict_latency,
     sampler: options.Sampler = _DEFAULT.sampler,
     warm_start: options.WarmStart = None,
+    screen: options.Screen = None,
     scheduler: options.Scheduler = _DEFAULT.scheduler,
     eta: options.Eta = _DEFAULT.eta,
     fidelity: options.Fidelity = _DEFAULT.fidelity,
@@ -256,7 +257,7 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="blocks|spaces|networks|targets|samplers|formats|data|models",
+            metavar="blocks|spaces|networks|targets|samplers|proxies|formats|data|models",
             help="What to list.",
         ),
     ],

@@ -39,6 +39,8 @@ class SearchConfig:
             measured what that needs; the front is measured in any case.
         sampler: who proposes candidates.
         warm_start: "baselines" tries one architecture of each family first.
+        screen: training-free score whose worst share is never trained, as "snip:0.5"; without a
+            share, a third.
         scheduler: who trains on: "asha" and "hyperband" compare candidates at rungs and promote
             the best, "none" trains all to the end.
         eta: one in how many goes on from a rung to the next, which costs that many times as much.
@@ -83,6 +85,7 @@ class SearchConfig:
     predict_latency: bool = True
     sampler: str = "auto"
     warm_start: Literal["baselines"] | None = None
+    screen: str | None = None
     scheduler: str = "asha"
     eta: int = 3
     fidelity: str = "epochs"

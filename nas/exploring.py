@@ -115,10 +115,12 @@ class Exploration:
         return Job(candidate, partial(accuracy, candidate.arch, setup.task))
 
     def _measure(self, candidate: Candidate) -> bool:
-        """Measure a candidate's latency and say whether it should be trained."""
+        """Score a candidate, measure its latency, and say whether it should be trained."""
         self._progress.stage(str(candidate.number), "measuring", {})
         known = self._known[candidate.number] = _Known(candidate, {})
         try:
+            if self._screened(known):
+                return False
             report = next(iter(self._setup.screening(candidate.arch, self._setup.task)))
         except CandidateError as error:
             self._tell(candidate, "failed", str(error))
@@ -128,6 +130,16 @@ class Exploration:
             self._tell(candidate, "infeasible", reason)
             return False
         return True
+
+    def _screened(self, known: _Known) -> bool:
+        """Say whether a candidate is ruled out by its training-free score, and tell so."""
+        sieve = self._setup.sieve
+        if sieve is None:
+            return False
+        known.metrics[sieve.proxy] = sieve.score(known.candidate.arch)
+        if reason := sieve.too_bad(known.metrics):
+            self._tell(known.candidate, "screened", reason)
+        return bool(reason)
 
     def _objectives(self, metrics: Mapping[str, float]) -> list[float]:
         return [metrics[metric.name] for metric in self._setup.objectives]
@@ -156,6 +168,8 @@ class Exploration:
     def _tell(self, candidate: Candidate, outcome: Outcome, reason: str = "") -> None:
         known = self._known[candidate.number]
         metrics, over = known.metrics, excess(self._setup.targets, known.metrics)
+        if self._setup.sieve is not None:
+            over |= self._setup.sieve.excess(metrics)
         with spending("recording"):
             self._study.tell(
                 candidate, outcome, metrics, reason=reason, constraints=over, curve=known.curve

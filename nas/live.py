@@ -30,6 +30,7 @@ _MARKS = {
     "stopped": "[dim]·[/]",
     "paused": "[dim]‖[/]",
     "infeasible": "[yellow]↷[/]",
+    "screened": "[yellow]↷[/]",
 }
 
 

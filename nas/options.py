@@ -103,6 +103,12 @@ Sampler = Annotated[str, _option("Search", "Who proposes candidates.")]
 WarmStart = Annotated[
     str | None, _option("Search", "Try one architecture of each family first.", "baselines")
 ]
+Screen = Annotated[
+    str | None,
+    _option(
+        "Search", "Never train the worst by a training-free score, as snip:0.5.", "PROXY[:SHARE]"
+    ),
+]
 Scheduler = Annotated[
     str, _option("Search", "Who trains on: asha, hyperband, or none for everyone.")
 ]

@@ -21,7 +21,7 @@ class Progress:
         """What `label` (a trial's number, a finalist's digest) is at: "measuring", "epoch 2/9"."""
 
     def ended(self, label: str, outcome: str, metrics: Mapping[str, float], reason: str) -> None:
-        """`label` has ended as complete, stopped, paused, infeasible or failed."""
+        """`label` has ended as complete, stopped, paused, infeasible, screened or failed."""
 
     def note(self, text: str) -> None:
         """Something a user would like to know."""

@@ -27,6 +27,7 @@ from .exporter import FORMATS
 from .halving import SCHEDULERS
 from .objectives import OBJECTIVES
 from .samplers import SAMPLERS
+from .sieve import Sieve, parse_screen
 from .targets import OnEach, about, targets_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Setup:
         formats: of the finalists' files.
         latency: the evaluator that measures the latency on each, in a process of its own.
         screening: the one that candidates meet, which may predict it, in the same process.
+        sieve: what keeps candidates from being trained; None lets all pass.
         workers: processes that train side by side on this machine.
         executor: where candidates and finalists are trained.
 
@@ -125,6 +127,10 @@ class Setup:
         self.task = Task(len(images.classes), images.shape)
         self.space: Space = space or space_for(images.shape)
         self.budget = Budget(config.budget_params, config.budget_macs, config.budget_size)
+        self.sieve = self._sieve(*parse_screen(config.screen)) if config.screen else None
+
+    def _sieve(self, proxy: str, share: float) -> Sieve:
+        return Sieve(proxy, share, self.inside, self.task, self.data, self.config.seed)
 
     def _ray(self) -> RayExecutor:
         config = self.config

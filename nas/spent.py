@@ -24,7 +24,8 @@ class Account:
         workers: of all workers together: "starting", "loading" the images, "building" networks,
             "training", "waiting" while somebody measures, "testing", "exporting", and "idle", which
             is the rest of the time that there were.
-        beside: of the process that leads them: "sampling", "measuring", "recording".
+        beside: of the process that leads them: "sampling", "scoring", "measuring",
+            "recording".
     """
 
     workers: Mapping[str, float] = field(default_factory=dict)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from evaluators.evaluator import Evaluator, Metric
     from search_spaces.space import Gene, Space
 
-Outcome = Literal["complete", "stopped", "paused", "infeasible", "failed"]
+Outcome = Literal["complete", "stopped", "paused", "infeasible", "screened", "failed"]
 TRAINED = ("complete", "stopped", "paused")  # outcomes that come with all objectives
 _WORST = {"max": 0.0, "min": 1e9}  # stands for what an infeasible candidate was not measured on
 _ATTEMPTS = 500  # proposals in a row that are known before the space is taken to be exhausted
@@ -170,7 +170,7 @@ class Study:
         Args:
             candidate: what `ask` returned.
             outcome: "complete", "stopped" early, "paused" so that it may go on, "infeasible" for a
-                broken limit, or "failed".
+                broken limit, "screened" out unmeasured, or "failed".
             metrics: figures by name; all objectives if it is complete, stopped or paused.
             reason: one line for a candidate that failed or broke a limit.
             constraints: figures by name that are feasible at or below 0.

@@ -78,7 +78,7 @@ def failures(trials: pd.DataFrame) -> str:
     counts = trials["state"].value_counts().items()
     listed = ", ".join(f"{n} {escape(str(state))}" for state, n in counts)
     text = f"<h2>How the trials ended</h2><p>{listed}.</p>"
-    bad = trials[trials["state"].isin(["failed", "infeasible"])]
+    bad = trials[trials["state"].isin(["failed", "infeasible", "screened"])]
     if bad.empty:
         return text
     rows = [

@@ -80,7 +80,9 @@ def test_show_prints_what_was_published(run):
     assert "Whether the stem has a norm is not known" in text
 
 
-@pytest.mark.parametrize("what", ["blocks", "spaces", "networks", "targets", "samplers", "data"])
+@pytest.mark.parametrize(
+    "what", ["blocks", "spaces", "networks", "targets", "samplers", "proxies", "data"]
+)
 def test_lists_have_names_in_both_forms(run, what):
     rows = json.loads(run("list", what, "--json").out)
     plain = run("list", what).out

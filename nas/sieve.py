@@ -1,0 +1,112 @@
+"""Who is not trained at all: candidates whose training-free score is among the worst."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evaluators.data import load
+from evaluators.ledger import spending
+from evaluators.proxy import PROXIES, first_batch, score
+from evaluators.quiet import working
+from evaluators.target import torch_threads
+from search_spaces.errors import CandidateError
+from search_spaces.network import build
+
+from .config import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from evaluators.data import DataSpec
+    from evaluators.proxy import Batch
+    from search_spaces.arch import Arch, Task
+    from search_spaces.subspace import Subspace
+
+SAMPLE = 32  # random architectures whose scores say what is bad
+SHARE = 1 / 3
+
+
+def parse_screen(text: str) -> tuple[str, float]:
+    """Return the proxy and the share that `text` names: "snip", "snip:0.5".
+
+    Raises:
+        UnknownName: no proxy has this name.
+        ConfigError: the share is not between 0 and 1.
+    """
+    name, _, share = text.partition(":")
+    PROXIES[name]
+    try:
+        value = float(share) if share else SHARE
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise ConfigError(f"`screen` (={text!r}) must have a share between 0 and 1: {name}:0.5")
+    return name, value
+
+
+@dataclass(frozen=True)
+class Sieve:
+    """The score that the worst share of random architectures falls short of.
+
+    The limit depends on nothing but the fields, so it is the same for any order of candidates and
+    after a resume.
+
+    Args:
+        proxy: name of the score.
+        share: from 0 to 1.
+        inside: where the architectures come from.
+        task: what they are for.
+        data: the images; a batch of the training images is looked at.
+        seed: of the sample, the weights, and what the score draws.
+
+    Raises:
+        UnknownName: no proxy has this name.
+    """
+
+    proxy: str
+    share: float
+    inside: Subspace
+    task: Task
+    data: DataSpec
+    seed: int
+
+    def score(self, arch: Arch) -> float:
+        """Return the score of `arch`; more is better.
+
+        Raises:
+            CandidateError: it is not finite.
+        """
+        with working(), torch_threads(1), spending("scoring"):  # one thread: one order of sums
+            network = build(arch, self.task, self.seed)
+            return score(self.proxy, network, self._batch, self.seed)
+
+    @cached_property
+    def limit(self) -> float:
+        """The score below which a candidate is not trained."""
+        rng = random.Random(self.seed)
+        scores = [self._score_or_worst(self.inside.sample(rng)) for _ in range(SAMPLE)]
+        return float(np.quantile(scores, self.share, method="lower"))
+
+    def too_bad(self, metrics: Mapping[str, float]) -> str:
+        """Return why a candidate is not trained; nothing if it is."""
+        found = metrics[self.proxy]
+        return f"{self.proxy} {found:.4g} is below {self.limit:.4g}" if found < self.limit else ""
+
+    def excess(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Return by how much the score, if it is known, falls short: samplers learn from it."""
+        return {self.proxy: self.limit - metrics[self.proxy]} if self.proxy in metrics else {}
+
+    def _score_or_worst(self, arch: Arch) -> float:
+        try:
+            return self.score(arch)
+        except CandidateError:
+            return -np.inf
+
+    @cached_property
+    def _batch(self) -> Batch:
+        return first_batch(load(self.data))
