@@ -18,7 +18,7 @@ from search_spaces.networks import NETWORKS, adapted
 
 from .executors.local import Job, LocalExecutor, refuse_unguarded_script
 from .families import FAMILIES, variant
-from .finalists import Finish, finished
+from .finalists import Finish, finished, keep_metrics
 from .progress import SILENT, Progress
 from .runs import create_run, locked, update_run, write_table
 from .sealing import seal_run
@@ -150,8 +150,12 @@ def _train(
         return True
 
     def ended(name: str, reason: str | None) -> None:
-        metrics = finished(models, archs[name].digest) or {}
-        rows[name] |= {**metrics, "reason": reason, **_latency(archs[name], setup)}
+        arch = archs[name]
+        metrics, latency = finished(models, arch.digest) or {}, _latency(arch, setup)
+        if metrics and "reason" not in latency:
+            keep_metrics(models, arch.digest, {**metrics, **latency, **setup.about_targets()})
+        plain = {key: value for key, value in metrics.items() if key != "formats"}
+        rows[name] |= {**plain, "reason": reason, **latency}
         progress.ended(name, "failed" if reason else "complete", metrics, reason or "")
 
     with LocalExecutor(setup.workers) as executor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from . import checksums
 from .exporter import CORE
 from .files import write_text
-from .runs import LOCK_FILE, read_run
+from .runs import LOCK_FILE, RunError, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,27 @@ def run_faults(directory: Path) -> list[str]:
             for name in sorted(there - known.keys())
         ),
     ]
+
+
+def refuse_changed(directory: Path) -> None:
+    """Refuse to go on with a sealed run whose files are not those that were written.
+
+    A new list would make what was damaged pass for what was written. What came later may stay.
+
+    Raises:
+        RunError: a file is missing or changed, or the list is damaged.
+    """
+    path = directory / checksums.FILE
+    if not path.exists():  # it was killed: nothing is known of its files
+        return
+    try:
+        faults = list(checksums.differences(directory, checksums.read(directory)))
+    except checksums.DamagedError as error:
+        faults = [str(error)]
+    if faults:
+        more = f" (and {len(faults) - 1} more: see `nas verify`)" if faults[1:] else ""
+        way_on = f"bring it back, or remove {path} to go on with the files as they are"
+        raise RunError(f"{' '.join(faults[0].split())}{more}; {way_on}")
 
 
 def _files(directory: Path) -> Iterator[Path]:

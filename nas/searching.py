@@ -34,7 +34,7 @@ from .runs import (
     update_run,
     write_table,
 )
-from .sealing import seal_run, unseal_run
+from .sealing import refuse_changed, seal_run, unseal_run
 from .setup import Setup
 from .spent import Account
 from .storage import StudyError, with_password
@@ -139,6 +139,7 @@ def resume(
         raise RunError(f"{directory}/{STUDY_FILE} is missing: the run's candidates are lost")
     setup = Setup(config, space)
     with locked(directory), setup.executor:
+        refuse_changed(directory)
         if moved:
             update_run(directory, config=config.to_plain())
         return _run(setup, directory, progress)

@@ -50,7 +50,9 @@ def test_all_six_are_trained_tested_and_measured(config, tmp_path):
     assert table["imagenet_params"].tolist() == [NETWORKS[n].params.value for n in SMALLEST]
     assert table["unshifted_share"].notna().tolist() == [name == "fenet-1.0" for name in FAMILIES]
     for digest in table["digest"]:
-        assert (tmp_path / "run" / "models" / digest / "model.onnx").exists()
+        folder = tmp_path / "run" / "models" / digest
+        assert (folder / "model.onnx").exists()
+        assert "1 thread, batch 1, target cpu." in (folder / "README.md").read_text()
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     assert about["status"] == "complete"
     assert about["config"]["budget_params"] == BUDGET

@@ -312,11 +312,17 @@ def test_the_time_limit_holds_among_the_finalists(config, tmp_path):
     assert spent.keys() == {"search", "finalists"}
 
 
+def junk_in_a_killed_run(run):
+    (run / "checksums.json").unlink()
+    (run / "study.db").write_text("junk")
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (lambda run: (run / "study.db").unlink(), "study.db is missing"),
-        (lambda run: (run / "study.db").write_text("junk"), "cannot be opened as a study"),
+        (lambda run: (run / "study.db").write_text("junk"), "study.db: is not the file that was"),
+        (junk_in_a_killed_run, "cannot be opened as a study"),
         (lambda run: (run / "run.json").write_text('{"schema": 1}'), "run.json is damaged"),
         (
             lambda run: (run / "run.json").write_text('{"schema": 1, "config": {"trials": "x"}}'),

@@ -14,8 +14,8 @@ from nas.checksums import FILE, sha256, text
 from nas.config import SearchConfig
 from nas.exporter import Model, save
 from nas.finalists import keep_metrics
-from nas.runs import LOCK_FILE, create_run, update_run
-from nas.sealing import seal_run, unseal_run
+from nas.runs import LOCK_FILE, RunError, create_run, update_run
+from nas.sealing import refuse_changed, seal_run, unseal_run
 from nas.verify import verify
 from search_spaces.arch import Arch, Task
 from search_spaces.network import build
@@ -122,3 +122,23 @@ def test_another_list_of_the_same_meaning_is_damaged(run: Path) -> None:
 def test_a_list_that_leads_elsewhere_is_damaged(run: Path, name: str) -> None:
     (run / FILE).write_text(text({name: sha256(run / "run.json")}))
     assert "checksums.json is damaged" in verify(run)[1][0]
+
+
+def test_a_changed_run_is_not_sealed_anew(run: Path) -> None:
+    (run / "notes.txt").write_text("came later")
+    refuse_changed(run)
+    (run / "study.db").write_text("other candidates")
+    with pytest.raises(RunError, match=r"study\.db: is not the file that was written.*; bring it"):
+        refuse_changed(run)
+    (run / "trials.csv").unlink()
+    with pytest.raises(RunError, match=r"\(and 1 more: see `nas verify`\)") as refused:
+        refuse_changed(run)
+    assert "\n" not in str(refused.value)
+    unseal_run(run)
+    refuse_changed(run)
+
+
+def test_a_damaged_list_is_not_replaced(run: Path) -> None:
+    (run / FILE).write_text("{")
+    with pytest.raises(RunError, match="is damaged"):
+        refuse_changed(run)
