@@ -92,6 +92,7 @@ def test_a_refused_network_is_a_candidates_fault(monkeypatch: pytest.MonkeyPatch
         raise torch.onnx.OnnxExporterError("no such operator")
 
     Latency().reference()  # has its graph already
+    monkeypatch.setattr("evaluators.onnx_tracer.WRITERS", {})  # so the exporter is asked
     monkeypatch.setattr("torch.onnx.export", refuse)
     with pytest.raises(CandidateError, match=f"{TINY.digest}: cpu: no ONNX graph: no such op"):
         next(Latency()(TINY, TASK))

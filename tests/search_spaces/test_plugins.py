@@ -29,11 +29,11 @@ def write(folder: Path, text: str) -> Path:
     ],
 )
 def test_what_is_wrong_with_it_is_one_line(text, message, tmp_path):
-    before = set(sys.modules)
+    before, loaded = set(sys.modules), loaded_plugins()
     with pytest.raises(PluginError, match=message):
         read_plugin(write(tmp_path, text)).load()
     assert not [name for name in set(sys.modules) - before if name.startswith("nas_plugin")]
-    assert not loaded_plugins()
+    assert loaded_plugins() == loaded
 
 
 def test_a_missing_file_is_named(tmp_path):
