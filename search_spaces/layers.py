@@ -51,6 +51,8 @@ def conv(
     (B, c_in, H, W) -> (B, c_out, ceil(H/stride), ceil(W/stride)).
     """
     padding = dilation * (kernel // 2)
+    if kernel == 1 and stride > 1 and groups == 1:
+        return StridedPointwise(c_in, c_out, 1, stride, bias=False)
     return nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias=False)
 
 
@@ -66,6 +68,21 @@ def conv_bn(
     """Return convolution, batch norm and activation; shapes as in `conv`."""
     layers = [conv(c_in, c_out, kernel, stride=stride, groups=groups), nn.BatchNorm2d(c_out)]
     return nn.Sequential(*layers, *([] if act == "none" else [activation(act, c_out)]))
+
+
+class StridedPointwise(nn.Conv2d):
+    """A bias-free 1x1 convolution that, in training, leaves out pixels before it convolves.
+
+    oneDNN's own gradient writes out of bounds: PyTorch 2.13 on x86, channels-last, two threads,
+    fewer than 16 channels, an even side and an odd batch end the process or damage its memory.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, c_in, H, W) -> (B, c_out, ceil(H/stride), ceil(W/stride))."""
+        tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+        if tracing or not isinstance(x, Tensor) or not torch.is_grad_enabled():
+            return super().forward(x)
+        return F.conv2d(x[:, :, :: self.stride[0], :: self.stride[1]], self.weight)
 
 
 class DilatedDepthwise(nn.Conv2d):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -33,6 +36,26 @@ def test_conv_rounds_sizes_up(stride: int, kernel: int, dilation: int, hw: tuple
     expected = 1, 6, -(-hw[0] // stride), -(-hw[1] // stride)
     assert layer(torch.randn(1, 4, *hw)).shape == expected
     assert layer.bias is None
+
+
+def test_a_strided_pointwise_convolution_is_that_of_pytorch() -> None:
+    layer, x = conv(8, 6, 1, stride=2), channels_last(3, 8, 7, 6).requires_grad_()
+    expected = F.conv2d(x, layer.weight, None, 2)
+    torch.testing.assert_close(layer(x), expected)
+    grad = torch.randn_like(expected)
+    ours = torch.autograd.grad(layer(x), (x, layer.weight), grad)
+    torch.testing.assert_close(ours, torch.autograd.grad(expected, (x, layer.weight), grad))
+
+
+def test_a_strided_pointwise_convolution_writes_within_bounds_on_two_threads() -> None:
+    """In a process of its own, which PyTorch's gradient ended in nine of ten tries."""
+    script = (
+        "import torch; from search_spaces.layers import conv; torch.set_num_threads(2)\n"
+        "layer = conv(8, 8, 1, stride=2).to(memory_format=torch.channels_last)\n"
+        "x = torch.randn(63, 8, 14, 14).to(memory_format=torch.channels_last).requires_grad_()\n"
+        "for _ in range(200): layer(x).sum().backward()\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=100)
 
 
 @pytest.mark.parametrize(
