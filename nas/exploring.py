@@ -15,6 +15,7 @@ from .executors.local import Job
 from .families import one_family_each
 from .halving import Halving
 from .runs import write_table
+from .seldom import Seldom
 from .targets import excess, too_slow
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Exploration:
         self._known: dict[int, _Known] = {}  # by candidate's number
         self._under_way: dict[int, int] = {}  # the rung that a candidate is training to
         self._exhausted = False
+        self._keep_table = Seldom(lambda: write_table(directory / "trials.csv", study.frame()))
         for told in study.told():  # of an earlier sitting
             self._recall(told)
 
@@ -66,6 +68,7 @@ class Exploration:
                 self._study.enqueue(arch)
         with self._clock.phase("search"):
             self._setup.executor.run(self._next_job, self._goes_on, self._trained)
+            write_table(self._directory / "trials.csv", self._study.frame())
         shutil.rmtree(self._directory / CHECKPOINTS, ignore_errors=True)
 
     def _recall(self, told: Told) -> None:
@@ -174,7 +177,7 @@ class Exploration:
             self._study.tell(
                 candidate, outcome, metrics, reason=reason, constraints=over, curve=known.curve
             )
-            write_table(self._directory / "trials.csv", self._study.frame())
+            self._keep_table()
         if outcome != "paused":
             del self._known[candidate.number]
         self._progress.ended(str(candidate.number), outcome, metrics, reason)

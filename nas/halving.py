@@ -51,6 +51,7 @@ class Halving:
         self._first = first_rungs(scheduler, rungs, eta)
         self._reached: dict[tuple[int, int], dict[int, Sequence[float]]] = {}
         self._waiting: dict[int, int] = {}  # candidate's number -> the rung where it waits
+        self._ordered: dict[tuple[int, int], list[int]] = {}  # what is known of `_best_first`
 
     def first(self, number: int) -> int:
         """Return the rung at which candidate `number` pauses for the first time."""
@@ -58,7 +59,9 @@ class Halving:
 
     def reached(self, number: int, rung: int, objectives: Sequence[float]) -> None:
         """Record the `objectives` of a candidate that has come to `rung` and waits there."""
-        self._reached.setdefault((self.first(number), rung), {})[number] = objectives
+        place = self.first(number), rung
+        self._reached.setdefault(place, {})[number] = objectives
+        self._ordered.pop(place, None)
         if rung < self._top:
             self._waiting[number] = rung
 
@@ -92,10 +95,13 @@ class Halving:
 
     def _best_first(self, first: int, rung: int) -> list[int]:
         """Return the numbers of those that have reached a rung of a bracket."""
-        seen = self._reached.get((first, rung), {})
-        numbers = sorted(seen)
-        points = np.array([seen[number] for number in numbers], dtype=float)
-        return [numbers[i] for i in ranked(points, self._goals)] if numbers else []
+        if (first, rung) not in self._ordered:
+            seen = self._reached.get((first, rung), {})
+            numbers = sorted(seen)
+            points = np.array([seen[number] for number in numbers], dtype=float)
+            order = [numbers[i] for i in ranked(points, self._goals)] if numbers else []
+            self._ordered[first, rung] = order
+        return self._ordered[first, rung]
 
 
 def ranked(points: np.ndarray[tuple[int, ...], np.dtype[np.float64]], goals: Goals) -> list[int]:
