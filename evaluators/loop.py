@@ -110,6 +110,10 @@ class Training:
         if len(images.train) // self._steps < _FEWEST * ranks.size > _FEWEST:
             raise SpecError(f"`batch` (={recipe.batch}) must be {_FEWEST} or more a process")
         self.ranks = ranks
+        self._slow_offsets, self._fast_offsets = (
+            [offset.detach() for module in penalised(each) for offset in module.shift_parameters()]
+            for each in (self.average, self.network)
+        )
         self._parallel = ranks.parallel(self.network, freezes=bool(self._penalised))
 
     def run_epoch(self) -> EpochResult:
@@ -200,18 +204,19 @@ class Training:
     def _step(self, step: int, given: Batch, generator: Generator) -> Tensor:
         """Learn from a batch; return the sum of its losses, and of the hits."""
         recipe, steps = self.recipe, self._steps * self.recipe.epochs
-        penalised = self._penalised
-        if 2 * (self._begun * self._steps + step) >= self._whole * self._steps:
-            for module in penalised:
+        learning, whole = self._penalised, self._whole * self._steps
+        frozen = bool(learning) and 2 * (self._begun * self._steps + step) >= whole
+        if frozen:
+            for module in learning:
                 module.freeze()
-            penalised = []  # what no longer learns is not penalised either
+            learning = []  # what no longer learns is not penalised either
         pixels = augment(given.pixels, recipe, generator).to(self._device)
         batch = mixed(pixels, given.labels.to(self._device), recipe, generator)
         taught = self._taught(batch.pixels)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=recipe.amp):
             logits = self._parallel(normalise(batch.pixels, self.images))
         loss = objective(logits.float(), batch, taught, recipe)
-        penalties = [module.penalty(recipe.shift_norm) for module in penalised]
+        penalties = [module.penalty(recipe.shift_norm) for module in learning]
         self._optimizer.zero_grad()
         total = given.weight * loss + recipe.shift_penalty * sum(penalties)
         total.backward()  # type: ignore[no-untyped-call]
@@ -220,6 +225,8 @@ class Training:
         set_lr(self._optimizer, recipe.lr_at(step, steps))
         self._optimizer.step()
         torch._foreach_lerp_(self._slow, self._fast, 1 - recipe.ema_decay_at(step))
+        if frozen:  # the weights learn with these offsets, not with others on their way there
+            torch._foreach_copy_(self._slow_offsets, self._fast_offsets)
         hits = batch.blend(lambda labels: (logits.argmax(1) == labels).sum())
         return torch.stack([loss.detach() * len(given.labels), hits])
 

@@ -22,6 +22,9 @@ class Penalised(Protocol):
     def penalty(self, norm: str) -> Tensor:
         """Return what it adds to the loss: a norm, "l1" or "l2", before its factor."""
 
+    def shift_parameters(self) -> tuple[nn.Parameter, ...]:
+        """Return what is penalised."""
+
     def freeze(self) -> None:
         """Stop learning."""
 

@@ -23,6 +23,7 @@ def usable(x: Tensor, offsets: Tensor) -> bool:
     """Tell whether `Compiled` can move `x`; the first time, compiling may take a second."""
     return (
         os.environ.get("NAS_COMPILE") != "0"
+        and not torch._C._are_functorch_transforms_active()
         and type(x) in _TENSOR_TYPES  # nothing that only poses as a tensor in memory
         and x.dtype == offsets.dtype == torch.float32
         and x.is_cpu
@@ -33,7 +34,6 @@ def usable(x: Tensor, offsets: Tensor) -> bool:
         and x.is_contiguous(memory_format=torch.channels_last)
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
-        and not torch._C._are_functorch_transforms_active()
         and library() is not None
     )
 

@@ -169,7 +169,7 @@ def _square_slopes(offsets: Tensor) -> Tensor:
 def taps(offsets: Tensor, limits: Sequence[int]) -> Kernels:
     """Return the square kernel of offsets (2, C), or the column and the row, up to the limits."""
     # Not a number moves nothing, but makes the map one: so a training learns that it diverged.
-    reaches = offsets.abs().amax(1).ceil().nan_to_num(0.0).tolist()
+    reaches = offsets.nan_to_num(0.0).abs().amax(1).ceil().tolist()
     reach = [int(min(reach, limit)) for reach, limit in zip(reaches, limits, strict=True)]
     if max(reach) <= WHOLE_REACH:
         return [square(offsets, max(reach))]

@@ -122,6 +122,15 @@ def test_offsets_are_frozen_in_the_second_half_of_the_whole_training() -> None:
     assert still == [False] * 4 + [True] * 4
 
 
+def test_averaged_weights_have_the_offsets_that_the_weights_were_trained_with() -> None:
+    shift = SparseShift(9)
+    layers = (nn.Conv2d(1, 9, 1), shift, nn.Conv2d(9, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    recipe = replace(RECIPE, epochs=4, shift_penalty=1e-2, ema_decay=0.999)
+    seen = [shift.a.detach().clone() for _ in train(nn.Sequential(*layers), IMAGES, recipe)]
+    assert not torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[2], seen[3])
+
+
 def test_a_training_with_one_rung_is_a_training() -> None:
     list(train(plain := toy_network(), IMAGES, RECIPE))
     list(train_to_rung(laddered := toy_network(), IMAGES, RECIPE, (Fidelity(RECIPE.epochs),)))

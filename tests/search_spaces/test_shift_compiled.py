@@ -121,6 +121,13 @@ def test_an_offset_that_is_not_a_number_shows(channels: int) -> None:
             assert made[:, 2:4].eq(0).all()
             assert made[:, 0].isfinite().all()
             assert made[:, 4:].isfinite().all()
+    offsets[2:4] = -0.5  # so that nothing far is left
+    known = offsets.nan_to_num(0.0)
+    others = [i for i in range(channels) if i != 1]
+    for form in (Compiled(), Pure()):
+        moved = (form.move(x, o, torch.zeros(channels))[:, others] for o in (offsets, known))
+        assert torch.equal(*moved)
+    offsets[2:4] = torch.tensor([float("inf"), -float("inf")])
     _, _, by_y, by_x = run(Compiled(), (x, offsets, torch.zeros(channels)), torch.ones_like(x))
     assert by_y[1].isnan()
     assert torch.cat((by_y[2:], by_x[2:], by_y[:1])).isfinite().all()
