@@ -114,7 +114,8 @@ class Exploration:
         self._progress.stage(str(number), "training", self._known[number].metrics)
         rungs = setup.rungs[self._halving.first(number) : rung + 1]
         checkpoint = self._directory / CHECKPOINTS / f"{candidate.arch.digest}.pt"
-        accuracy = Accuracy(setup.data, setup.recipe(setup.epochs), rungs, checkpoint)
+        recipe = setup.recipe(setup.epochs)  # workers may be in another directory
+        accuracy = Accuracy(setup.data, recipe, rungs, checkpoint.absolute())
         return Job(candidate, partial(accuracy, candidate.arch, setup.task))
 
     def _measure(self, candidate: Candidate) -> bool:

@@ -43,7 +43,7 @@ class Finals:
         self, setup: Setup, study: Study, clock: Clock, directory: Path, progress: Progress
     ) -> None:
         self._setup, self._study, self._clock = setup, study, clock
-        self._directory, self._models = directory, directory / "models"
+        self._directory, self._models = directory, (directory / "models").absolute()
         self._progress = progress
         self._refused: set[str] = set()  # digests of which a target says that it cannot run them
 

@@ -3,15 +3,22 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import nas
+from evaluators.accuracy import Accuracy
 from evaluators.data import DataSpec
+from evaluators.fidelity import Fidelity
+from evaluators.recipe import Recipe
 from nas.executors.local import Crash, Job
 from nas.executors.ray import RayError, RayExecutor
-from search_spaces.arch import Task
+from nas.finalists import Finish
+from nas.runs import create_run
+from search_spaces.arch import Arch, Task
 from search_spaces.plugins import read_plugin
 from search_spaces.spaces import read_space
 
@@ -103,6 +110,29 @@ def test_data_are_put_once_and_mapped(executor, works, toy, monkeypatch):
             reports, _ = run(sharing, [works.Shares(spec)] * 8)
             assert all(r.metrics["mapped"] for found in reports.values() for r in found)
     assert sum("train" in value for value in puts if isinstance(value, dict)) == 1
+
+
+def test_a_training_whose_worker_is_lost_goes_on_from_its_checkpoint(
+    executor, works, toy, tmp_path
+):
+    data, recipe = DataSpec(str(toy / "images.npz")), Recipe(epochs=3)
+    arch = Arch.from_text("stem(width=8) | stage(width=8,stride=2): mbconv(expand=1) | head")
+    rungs = Fidelity(1), Fidelity(3)
+    candidate = Accuracy(data, recipe, rungs[:1], tmp_path / "candidate.pt")
+    paused = partial(candidate, arch, Task(3, (1, 16, 16)))
+    assert run(executor, [paused])[1] == {0: None}
+    promoted = replace(candidate, rungs=rungs)
+    folder = create_run(nas.SearchConfig(), tmp_path / "run")
+    works_of = {"rung": promoted, "finalist": Finish(data, recipe, folder / "models")}
+    jobs = [
+        works.KilledInTraining(partial(work, arch, Task(3, (1, 16, 16))), 2, tmp_path / name)
+        for name, work in works_of.items()
+    ]
+    reports, ends = run(executor, jobs)
+    assert ends == {0: None, 1: None}
+    assert [[r.step for r in reports[key]] for key in (0, 1)] == [[2, 3], [1, 2, 3]]
+    assert (tmp_path / "rung").read_text().split() == ["2", "2", "3"]  # from the last rung
+    assert (tmp_path / "finalist").read_text().split() == ["1", "2", "3"]  # from the last epoch
 
 
 def test_tunes_own_searchers_drive_a_space(executor, toy, tmp_path):

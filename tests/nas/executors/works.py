@@ -16,6 +16,8 @@ from search_spaces.errors import CandidateError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nas.executors.local import Work
+
 
 @dataclass(frozen=True)
 class Count:
@@ -64,3 +66,23 @@ class Shares:
             low, high = (int(end, 16) for end in line.split()[0].split("-"))
             mapped += line if low <= address < high else ""
         yield Report(1, {"mapped": float("plasma" in mapped or "/dev/shm" in mapped)})
+
+
+@dataclass(frozen=True)
+class KilledInTraining:
+    """Does `work`; its process is killed after the epoch `last`, the first time.
+
+    `log` gets a line for each epoch, whoever trained it.
+    """
+
+    work: Work
+    last: int
+    log: Path
+
+    def __call__(self) -> Iterator[Report]:
+        for report in self.work():
+            before = self.log.read_text() if self.log.exists() else ""
+            self.log.write_text(f"{before}{report.step}\n")
+            yield report
+            if report.step == self.last and str(self.last) not in before.split():
+                os.kill(os.getpid(), signal.SIGKILL)
