@@ -175,14 +175,18 @@ def show(
     fvcore: Annotated[
         bool, typer.Option("--fvcore/--no-fvcore", help="Have fvcore count the MACs, too.")
     ] = True,
+    per_layer: Annotated[
+        bool, typer.Option("--per-layer", help="Each convolution, norm...; fvcore's count.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Print an architecture's layers with their shapes, parameters and MACs."""
-    from .show import describe, print_layers
+    """Print an architecture's parts with their shapes, parameters and MACs."""
+    from .layer_tables import print_layers
+    from .show import describe
 
     if plugin:
         read_plugin(Path(plugin)).load()
-    description = describe(arch, image, classes, fvcore)
+    description = describe(arch, image, classes, fvcore, per_layer)
     if as_json:
         print(json.dumps(description, indent=2))
     else:

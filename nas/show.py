@@ -1,13 +1,10 @@
-"""Architectures and registries as tables."""
+"""An architecture's figures and layers as plain values, for `nas show`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from rich import box
-from rich.table import Table
+from typing import Any
 
 from search_spaces.arch import Arch, Part, Task
 from search_spaces.block import Block, kind_of
@@ -16,16 +13,16 @@ from search_spaces.networks import IMAGENET, NETWORKS, Figure, Published
 from search_spaces.text import call_to_text
 
 from .reading import read_arch
-from .units import format_count
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 Row = dict[str, Any]
 
 
 def describe(
-    arch: str, image: str | None = None, classes: int | None = None, fvcore: bool = False
+    arch: str,
+    image: str | None = None,
+    classes: int | None = None,
+    fvcore: bool = False,
+    per_layer: bool = False,
 ) -> Row:
     """Return an architecture's figures and layers as plain values.
 
@@ -34,15 +31,17 @@ def describe(
         image: shape of the input as "3x224x224"; default: the publication's, the model's, or that.
         classes: number of classes; default: the publication's, the model's, or 1000.
         fvcore: whether to build the network and to have fvcore count its MACs, too.
+        per_layer: whether to add fvcore's count of each convolution, linear layer, norm...
 
     Raises:
-        SpecError: no such file, no architecture, or no shape.
+        SpecError: no such file, no architecture, or no shape; or `per_layer` without `fvcore`.
     """
+    if per_layer and not fvcore:
+        raise SpecError("layers are counted by fvcore: leave out --no-fvcore or --per-layer")
     found, task = read_arch(arch), task_of(arch, image, classes)
     cost = found.cost(task)
     layers = [_layer(part) for part in found.parts(task)]
-    if fvcore:
-        _count_again(layers, found, task)
+    counted = _counted_by_fvcore(layers, found, task, per_layer) if fvcore else {}
     about = {"published": _published(NETWORKS[arch])} if arch in NETWORKS else {}
     return about | {
         "digest": found.digest,
@@ -55,6 +54,7 @@ def describe(
         "memory_access": cost.memory_access,
         "peak_activations": cost.peak_activations,
         "layers": layers,
+        **counted,
     }
 
 
@@ -94,70 +94,31 @@ def parse_shape(text: str) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def print_layers(description: Row, console: Console) -> None:
-    """Print what `describe` returns as a table."""
-    given = "x".join(map(str, description["input"])), f"{description['classes']} classes"
-    title = ", ".join((description["digest"], *given))
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
-    table.add_column("part", no_wrap=True)
-    table.add_column("block", overflow="fold")
-    table.add_column("output", no_wrap=True)
-    headings = {"params": "params", "macs": "MACs", "macs_fvcore": "by fvcore"}
-    counted = [name for name in headings if name in description["layers"][0]]
-    for name in counted:
-        table.add_column(headings[name], justify="right", no_wrap=True)
-    for layer in description["layers"]:
-        shape = "x".join(map(str, layer["output"]))
-        counts = [f"{layer[name]:,}" for name in counted]
-        block = layer["block"].replace("(", " (").replace(",", ", ")  # where lines may break
-        table.add_row(layer["name"], block, shape, *counts)
-    table.add_section()
-    total = [f"{sum(layer[name] for layer in description['layers']):,}" for name in counted]
-    table.add_row("total", "", "", *total, style="bold")
-    console.print(table)
-    console.print(
-        f"{format_count(description['size_bytes'])}B as 32-bit floats, "
-        f"{format_count(description['peak_activations'])} activations at the peak, "
-        f"{format_count(description['memory_access'])} elements moved",
-        style="dim",
-    )
-    if "published" in description:
-        _print_published(description["published"], console)
-
-
-def _print_published(published: Row, console: Console) -> None:
-    units = {"params": "parameters", "macs": "MACs", "top1": "% top-1", "top5": "% top-5"}
-    known = []
-    for name, unit in units.items():
-        if figure := published[name]:
-            form = str if unit.startswith("%") else format_count
-            known.append(f"{form(figure['value'])} {unit} ({figure['by']})")
-    console.print(f"Published by {published['source']}: {', '.join(known) or 'no figures known'}.")
-    if published["departures"]:
-        console.print(published["departures"])
-
-
 def _published(network: Published) -> Row:
     """Return what was published of `network`, its architecture left out."""
     row = {k: v._asdict() if isinstance(v, Figure) else v for k, v in vars(network).items()}
     return {k: v for k, v in row.items() if k not in ("arch", "task")}
 
 
-def _count_again(layers: list[Row], arch: Arch, task: Task) -> None:
-    from evaluators.analytic import fvcore_macs
+def _counted_by_fvcore(parts: list[Row], arch: Arch, task: Task, per_layer: bool) -> Row:
+    """Enter fvcore's count into the parts; return the layers as "per_layer", if wanted."""
+    from evaluators.analytic import fvcore_layers, fvcore_macs
     from evaluators.memory import memory_suffices
     from search_spaces.network import build
 
     try:
         with memory_suffices():
-            counted = fvcore_macs(build(arch, task), task)
+            network = build(arch, task)
+            macs = fvcore_macs(network, task)
+            layers = fvcore_layers(network, task) if per_layer else []
     except CandidateError:
         raise SpecError(
             f"fvcore runs the network, and there is not enough memory for {task}; choose a smaller "
             f"--input, or --no-fvcore"
         ) from None
-    for layer in layers:
-        layer["macs_fvcore"] = counted[layer["name"]]
+    for part in parts:
+        part["macs_fvcore"] = macs[part["name"]]
+    return {"per_layer": [layer._asdict() for layer in layers]} if per_layer else {}
 
 
 def _layer(part: Part) -> Row:

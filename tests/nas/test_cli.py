@@ -52,6 +52,24 @@ def test_show_has_fvcores_count_of_every_part(run):
     assert not any("macs_fvcore" in layer for layer in bare["layers"])
 
 
+def test_show_per_layer_has_fvcores_count_of_every_convolution(run):
+    given = ("show", ARCH, "--input", "1x28x28", "--per-layer")
+    shown = json.loads(run(*given, "--json").out)
+    layers = shown["per_layer"]
+    assert [layer["operator"] for layer in layers].count("Conv2d") == 8
+    assert sum(layer["params"] for layer in layers) == shown["params"]
+    assert sum(layer["macs_fvcore"] for layer in layers) == shown["macs"]
+    printed = run(*given).out
+    assert "stage0_block1.depthwise.0" in printed
+    assert f"{shown['macs']:,}" in printed
+
+
+def test_show_per_layer_needs_fvcore(run):
+    done = run("show", ARCH, "--per-layer", "--no-fvcore")
+    assert done.code == 2
+    assert "leave out --no-fvcore or --per-layer" in done.err
+
+
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_show_describes_every_published_network(run, name):
     done = run("show", name, "--input", "3x40x56", "--classes", 7, "--no-fvcore", "--json")
