@@ -64,7 +64,7 @@ class Exploration:
     def run(self) -> None:
         """Explore until the time is up, there are enough candidates, or the space is exhausted."""
         if self._config.warm_start and not self._study.asked:
-            for arch in one_family_each(self._setup.space, self._setup.inside.allows):
+            for arch in one_family_each(self._setup.inside):
                 self._study.enqueue(arch)
         with self._clock.phase("search"):
             self._setup.executor.run(self._next_job, self._goes_on, self._trained)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import product
 from math import log
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from search_spaces.block import BLOCKS
+from search_spaces.block import Block
 from search_spaces.budget import NO_LIMIT
 from search_spaces.networks import NETWORKS, adapted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from search_spaces.arch import Arch, Task
+    from search_spaces.arch import Arch, Part, Task
     from search_spaces.budget import Budget
-    from search_spaces.space import Space
+    from search_spaces.subspace import Subspace
 
 FAMILIES = {  # the network that stands for each family without a budget, and the family's block
     "mobilenetv2-1.0": "mbconv",
@@ -26,8 +23,8 @@ FAMILIES = {  # the network that stands for each family without a budget, and th
     "asresnet-w32": "active_shift",
     "fenet-1.0": "fe",
 }
-_STEPS = [0.5, 0.4, 0.3, 0.2, 0.1, 0.0]  # places among the choices of a width or a depth
-_LEVELS = sorted(product(_STEPS, _STEPS), key=sum, reverse=True)  # of widths, and of depths
+_SHARES = [1.0, 0.8, 0.6, 0.4, 0.2, 0.0]  # of a network's widths, and of its depths
+_SMALLER = [(wide, deep) for deep, wide in product(_SHARES, _SHARES)]  # narrower at first
 
 
 def variant(name: str, budget: Budget, task: Task) -> str:
@@ -46,31 +43,74 @@ def variant(name: str, budget: Budget, task: Task) -> str:
     return min(used, key=lambda other: abs(log(used[other])))
 
 
-def one_family_each(space: Space, allows: Callable[[Arch], bool] = lambda _: True) -> list[Arch]:
-    """Return an architecture of the space for each of the six families that it offers.
+def one_family_each(inside: Subspace) -> list[Arch]:
+    """Return the architecture nearest to each of the six families that the space offers.
 
-    All its blocks are of the family's kind, with the kind's default knobs or the nearest choices;
-    widths and depths are the middle ones, or lower ones that `allows` wants, as few steps lower as
-    possible.
+    Nearest to the family's `variant` in the widths, depths and knobs that it has at each size of
+    the map; where that is over the limits, to a narrower and shallower one, as little as possible.
     """
-    kinds = set.intersection(*({m.kind for m in stage.blocks} for stage in space.stages))
+    kinds = set.intersection(*({m.kind for m in stage.blocks} for stage in inside.space.stages))
     archs = []
-    for kind in FAMILIES.values():
+    for name, kind in FAMILIES.items():
         if kind in kinds:
-            drawn = [space.draw(partial(_choose, kind, *levels)) for levels in _LEVELS]
-            archs.append(next(filter(allows, drawn), drawn[-1]))
+            network = NETWORKS[variant(name, inside.budget, inside.task)].arch
+            model = adapted(network, inside.task)
+            found = [_nearest(model, kind, inside, *shares) for shares in _SMALLER]
+            archs.append(next(filter(inside.allows, found), found[-1]))
     return archs
 
 
-def _choose(kind: str, width: float, depth: float, gene: str, choices: tuple[Any, ...]) -> Any:
-    *_, owner, name = ("", *gene.split("."))
-    if name == "kind":
-        return kind
-    if owner != kind:
-        return choices[int(len(choices) * (depth if name == "depth" else width))]
-    default = getattr(BLOCKS[kind](), name)
-    if default in choices:
-        return default
-    if isinstance(default, str):  # no choice is nearer than another
-        return choices[0]
-    return min(choices, key=lambda c: abs(c - default))
+class _Shape(NamedTuple):
+    """What a network has where the space has a stage."""
+
+    width: float
+    depth: int
+    units: list[Part]
+
+
+def _nearest(model: Arch, kind: str, inside: Subspace, wide: float, deep: float) -> Arch:
+    """Return the architecture of blocks of `kind` nearest to shares of a network's shape."""
+    shapes = _shapes(model, inside)
+    wanted = {"stem.width": wide * model.stem.width, "head.width": wide * model.head.width}
+    for i, shape in enumerate(shapes):
+        wanted |= {f"s{i}.width": wide * shape.width, f"s{i}.depth": deep * shape.depth}
+
+    def choose(gene: str, choices: tuple[Any, ...]) -> Any:
+        if gene in wanted:
+            return min(choices, key=lambda choice: abs(choice - wanted[gene]))
+        stage, unit, *_, name = gene.split(".")
+        if name == "kind":
+            return kind
+        units = shapes[int(stage[1:])].units
+        knob = getattr(units[min(int(unit[1:]), len(units) - 1)].spec, name)
+        if knob in choices or isinstance(knob, str):  # no other word is nearer
+            return knob if knob in choices else choices[0]
+        return min(choices, key=lambda choice: abs(choice - knob))
+
+    return inside.space.draw(choose)
+
+
+def _shapes(model: Arch, inside: Subspace) -> list[_Shape]:
+    """Return what `model` has at the size of the map of each stage of the space.
+
+    Stages of one size share the units of that size. Where there are none, the width follows from
+    those of the next size, since widths double as sides halve.
+    """
+    units: dict[int, list[Part]] = {}
+    for part in _units(model, inside.task):
+        units.setdefault(part.site.hw_out[0], []).append(part)
+    first = _units(inside.space.draw(lambda _, choices: choices[0]), inside.task)
+    sides = [part.site.hw_out[0] for part in first if part.name.endswith("_block0")]
+    shapes = []
+    for i, side in enumerate(sides):
+        nearest = min(units, key=lambda other: abs(log(other / side)))
+        k, n, there = sides[:i].count(side), sides.count(side), units[nearest]
+        mine = there[k * len(there) // n : (k + 1) * len(there) // n] or there[-1:]
+        depth = len(mine) if nearest == side else 0
+        width = mine[-1].site.c_out * nearest / side
+        shapes.append(_Shape(width, depth, mine))
+    return shapes
+
+
+def _units(arch: Arch, task: Task) -> list[Part]:
+    return [part for part in arch.parts(task) if isinstance(part.spec, Block)]
