@@ -6,8 +6,9 @@ has the forms that were tried and what they cost.
 
 Sources: grouped, Wu et al. 2017, arXiv:1711.08141 (kernels: shiftnet_cuda_v2); active, Jeon & Kim
 2018, arXiv:1806.07370 (layer: Active-Shift); sparse, Chen et al. 2019, arXiv:1903.05285 (layer:
-SparseShiftLayer). Departures of the sparse shift: its gradient uses a true floor, where the
-released kernel truncates negative coordinates, which changes border pixels only; its penalty is the
+SparseShiftLayer). Departures of the sparse shift: it begins as a grouped 3x3 shift, where the
+released code divides to a ramp (`init="ramp"`); its gradient uses a true floor, where the released
+kernel truncates negative coordinates, which changes border pixels only; its penalty is the
 paper's L1 term, where the released code has none and decays the offsets like the weights.
 """
 

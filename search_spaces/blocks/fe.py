@@ -2,7 +2,8 @@
 
 Source: Chen et al. 2019, arXiv:1903.05285, Fig. 12 (block) and 13 (units), after the official code.
 Departures: the expansion is relative to a unit's input, as published, where the released code takes
-its output; a block may also have one unit.
+its output; a block may also have one unit; an odd map is pooled to half its side rounded up, where
+the released pooling leaves out the last row and column. Those of its shift are in `shift.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """AS-ResNet for ImageNet and for CIFAR.
 
 Source: Jeon & Kim 2018, arXiv:1806.07370; layers and figures from the networks released in the
-authors' Active-Shift. Departures: none.
+authors' Active-Shift. Departures: initial weights (released: Kaiming over the fan-in) and training
+(released: that for CIFAR, of ImageNet's only the 90 epochs) are those of all our networks, see
+docs/networks.md. Shifts begin and learn as in the released networks.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Source: Mehta et al. 2018, arXiv:1811.11431; layers and figures from the authors'
 ESPNetv2 and EdgeNets. Departures: parameters that the released model allocates and never uses
-are left out; weights are drawn as in all our networks.
+are left out; initial weights (released: a classifier of deviation 0.001, grouped convolutions for
+the fan-out of all groups) and training are those of all our networks, see docs/networks.md.
 """
 
 from __future__ import annotations
@@ -30,10 +31,6 @@ FIGURES = {  # factor: params, macs, top-1, top-5
 UNUSED = (
     "Without {:,} parameters that the released model never uses; the published MACs leave out the "
     "classifier."
-)
-INITIAL = (
-    " The classifier begins with a deviation of 0.01, the released one with 0.001; grouped "
-    "convolutions are drawn for the fan-out of a group, the released ones for that of all groups."
 )
 
 
@@ -67,6 +64,6 @@ for _factor, _figures in FIGURES.items():
             "Mehta et al. 2018, arXiv:1811.11431",
             *quoted("code", *_figures),
             code="sacmehta/ESPNetv2",
-            departures=UNUSED.format(unused(_factor)) + INITIAL,
+            departures=UNUSED.format(unused(_factor)),
         )
     )

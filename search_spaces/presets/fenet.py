@@ -1,8 +1,12 @@
 """FE-Net at its published widths.
 
 Source: Chen et al. 2019, arXiv:1903.05285; layers from the authors' SparseShiftLayer.
-Departures: the counting of expansions, and the width of the last convolution; each network has
-them in words.
+Departures: the counting of expansions, the width of the last convolution, how shifts begin and what
+draws them to rest, which each network has in words; gradients of shifts take a true floor, where
+the released code cuts off negative coordinates, which changes border pixels only; an odd map is
+pooled to half its side rounded up, where the released pooling leaves out the last row, but at 224
+pixels none is odd; initial weights (released: PyTorch's own) and training are those of all our
+networks, see docs/networks.md.
 """
 
 from __future__ import annotations
@@ -31,6 +35,10 @@ HEAD = (
     " The last convolution's width is the released log's; the paper's is not known; "
     "1480 to 1515 would give the published counts."
 )
+OFFSETS = (
+    " Offsets begin as a grouped 3x3 shift, evidently what was meant, and an L1 penalty draws them "
+    "to rest, as in the paper; in the released code they begin as a ramp and decay like weights."
+)
 SHIFTS = (
     " Without the shifts our count is 5,987,790, which cut off is the published one: that it "
     "leaves them out is our inference, nobody says so."
@@ -54,7 +62,7 @@ NETWORKS.register("fenet-1.0")(
         macs=Figure(301e6, "code"),
         top1=Figure(72.9, "Liu et al. 2024"),
         code=CODE,
-        departures=INPUT.format(410) + HEAD,
+        departures=INPUT.format(410) + HEAD + OFFSETS,
     )
 )
 NETWORKS.register("fenet-1.375")(
@@ -65,6 +73,6 @@ NETWORKS.register("fenet-1.375")(
         macs=Figure(563e6, "paper"),
         top1=Figure(75.0, "paper"),
         code=CODE,
-        departures=INPUT.format(773) + SHIFTS,
+        departures=INPUT.format(773) + SHIFTS + OFFSETS,
     )
 )

@@ -1,7 +1,8 @@
 """MobileNetV2 at its published widths.
 
 Source: Sandler et al. 2018, arXiv:1801.04381, Table 2; figures from the authors' README in
-tensorflow/models. Departures: none.
+tensorflow/models. Departures: initial weights (released: all of deviation 0.09), norms' constants
+and training, which are those of all our networks; docs/networks.md has the released ones.
 """
 
 from __future__ import annotations

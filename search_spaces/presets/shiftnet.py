@@ -3,7 +3,8 @@
 Source: Wu et al. 2017, arXiv:1711.08141. No code of these networks was released:
 their layers come from the survey of Lang & Xia 2020 and a third party's reimplementation, and the
 counts that these give are those quoted by Liu et al. 2024 (C: by Chen et al. 2018, of a network for
-faces).
+faces). Departures: kernels and expansions of C are A's; initial weights and training, of which
+nothing was found, are those of all our networks, see docs/networks.md.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 Source: Ma et al. 2018, arXiv:1807.11164, Table 5; authors' figures from megvii-model's
 ShuffleNet-Series, torchvision's from its weights' metadata. The authors' layout gives the
 published counts: the side branch of a strided unit makes as many channels as it reads, the
-classifier has no bias, and the widest network has dropout. Its channels are shuffled before a unit,
-not after it.
+classifier has no bias, and the widest network has dropout. Departures: the released layout shuffles
+channels before a unit, not after it; initial weights (released: deviation 0.01 in the stem, then
+one over a filter's channels) and training are those of all our networks, see docs/networks.md.
 """
 
 from __future__ import annotations
