@@ -101,8 +101,8 @@ def reference(unit: nn.Module, x: Tensor, spec: EESP, site: Site, image: Tensor 
             image = halve(image)
         path = [m for m in unit.image if not isinstance(m, nn.AvgPool2d)]
         (full, full_norm, full_act), (point, point_norm) = path
-        image = prelu(batch_norm(F.conv2d(image, full.weight, padding=1), full_norm), full_act)
-        y = y + batch_norm(F.conv2d(image, point.weight), point_norm)
+        image = prelu(batch_norm(square(image, full.weight), full_norm), full_act)
+        y = y + batch_norm(grouped(image, point.weight, 1), point_norm)
     return prelu(y, unit.act)
 
 
@@ -110,6 +110,20 @@ def grouped(x: Tensor, weight: Tensor, groups: int) -> Tensor:
     """A 1x1 convolution of each group of channels by itself."""
     parts = zip(x.chunk(groups, 1), weight.chunk(groups, 0), strict=True)
     return torch.cat([torch.einsum("bihw,oi->bohw", p, w[:, :, 0, 0]) for p, w in parts], 1)
+
+
+def square(x: Tensor, weight: Tensor) -> Tensor:
+    """A 3x3 convolution, tap by tap and channel by channel, zeros beyond the border."""
+    (h, w), padded, outputs = x.shape[2:], F.pad(x, [1] * 4), []
+    for kernel in weight:
+        y = torch.zeros(x.shape[0], h, w, dtype=x.dtype)
+        for channel in range(x.shape[1]):
+            for i in range(3):
+                for j in range(3):
+                    taps = padded[:, channel, i : i + h, j : j + w]
+                    y = y + taps * kernel[channel, i, j]
+        outputs.append(y)
+    return torch.stack(outputs, 1)
 
 
 def batch_norm(x: Tensor, norm: nn.Module) -> Tensor:
