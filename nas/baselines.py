@@ -11,7 +11,7 @@ import pandas as pd
 from evaluators.data import Images, Split, load
 from evaluators.recipe import Recipe, epochs_within
 from evaluators.training import train
-from search_spaces.budget import fill
+from search_spaces.budget import fill, scale
 from search_spaces.errors import BudgetError, CandidateError
 from search_spaces.network import build
 from search_spaces.networks import NETWORKS, adapted
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from .config import SearchConfig
 
 _COUNTS = (  # columns of whole numbers
-    "params", "macs", "imagenet_params", "test_images", "epochs", "seeds",
+    "params", "macs", "imagenet_params", "test_images", "epochs", "seeds", "latency_runs",
+    "latency_flagged",
 )  # fmt: skip
 _IDLE = {  # options of a search that mean nothing here
     "space", "sampler", "scheduler", "eta", "fidelity", "warm_start", "budget_latency", "trials",
@@ -103,12 +104,15 @@ def baselines(
         progress: told what happens.
 
     Raises:
-        NasError: bad options, data or folder, before anything is written.
+        NasError: bad options, data or folder, or a budget that no family meets, before anything is
+            written.
     """
     refuse_unguarded_script()
     setup = Setup(config)
     names = [variant(name, setup.budget, setup.task) for name in FAMILIES]
     rows = {name: _row(name, setup) for name in names}
+    if not any("arch" in row for row in rows.values()):
+        _refuse(rows, setup)
     directory = create_run(config.located(), out, leave_out=_IDLE)
     progress.started(seconds=config.timeout, trials=None)
     progress.phase("baselines")
@@ -175,6 +179,19 @@ def _row(name: str, setup: Setup) -> dict[str, Any]:
         return row | {"reason": str(error)}
     cost = arch.cost(setup.task)
     return row | {"digest": arch.digest, "arch": arch, "params": cost.params, "macs": cost.macs}
+
+
+def _refuse(rows: dict[str, dict[str, Any]], setup: Setup) -> None:
+    """Refuse a budget that no family meets, by what comes nearest to it."""
+
+    def narrowest(name: str) -> float:
+        arch = scale(adapted(NETWORKS[name].arch, setup.task), 0)
+        return setup.budget.used(arch.cost(setup.task))
+
+    nearest = min(rows, key=narrowest)
+    raise BudgetError(
+        f"no family meets the budget; nearest is {nearest}: {rows[nearest]['reason']}"
+    )
 
 
 def _latency(arch: Arch, setup: Setup) -> Mapping[str, Any]:

@@ -103,6 +103,11 @@ def read_run(path: Path) -> dict[str, Any]:
     """
     try:
         data = read_json(path / "run.json")
+    except FileNotFoundError:
+        lacks = "it has no run.json" if path.is_dir() else "there is no such folder"
+        raise RunError(
+            f"{path} is not a run folder: {lacks}; name the folder that a run has left"
+        ) from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is not a run folder: run.json: {error}") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:

@@ -11,6 +11,7 @@ from nas.cli import main
 from nas.families import FAMILIES
 from nas.live import print_baselines
 from search_spaces.arch import Task
+from search_spaces.errors import BudgetError
 from search_spaces.networks import NETWORKS, adapted
 
 BUDGET = 30_000
@@ -66,8 +67,15 @@ def test_what_is_over_the_budget_is_listed_with_its_reason(config, tmp_path):
     assert 0 < len(left_out) < 6
     assert left_out["reason"].str.contains("below the narrowest version").all()
     text = pd.read_csv(tmp_path / "run" / "baselines.csv", dtype=str)
-    whole = text[["params", "macs", "epochs", "test_images", "seeds"]].stack()
+    counts = ["params", "macs", "epochs", "test_images", "seeds"]
+    whole = text[[*counts, "latency_runs", "latency_flagged"]].stack()
     assert whole.dropna().str.fullmatch("[0-9]+").all()  # not 1234.0, though some are missing
+
+
+def test_a_budget_that_no_family_meets_is_refused_before_anything_is_written(config, tmp_path):
+    with pytest.raises(BudgetError, match=r"no family meets .* nearest is .* which has [0-9,]+$"):
+        baselines(replace(config, budget_params=10), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_figures_are_cited():
