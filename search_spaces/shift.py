@@ -58,13 +58,20 @@ class Shift(nn.Module):
         """(B, C, H, W) -> (B, C, ceil(H/stride), ceil(W/stride)).
 
         Raises:
-            SpecError: the map has another number of channels.
+            SpecError: the map has another number of channels, or no pixels; or `torch.export` runs
+                this, which hides the offsets that kernels are made from.
         """
         dy, dx = self.offsets()
         if _is_traced() or not isinstance(x, Tensor):  # what poses as one is a tracer's
             return self.pure.place(x, *map(_constant, (dy, dx)))
-        if x.ndim != 4 or x.shape[1] != len(dy):
-            raise SpecError(f"a shift of {len(dy)} `channels` takes no map of {tuple(x.shape)}")
+        shape = x.shape
+        if len(shape) != 4 or shape[1] != len(dy) or not shape[2] * shape[3]:
+            raise SpecError(f"a shift of {len(dy)} `channels` takes no map of {tuple(shape)}")
+        if torch.compiler.is_exporting():
+            raise SpecError(
+                "`torch.export` cannot see the offsets of a shift: export "
+                "`search_spaces.frozen.frozen(network)`, where they are constants"
+            )
         form = self._compiled if usable(x, dy) else self.pure
         return moved(form, x, dy, dx, normalise=self.normalise)
 

@@ -15,7 +15,6 @@ from nas.testing import ExporterContract
 from nas.verify import faults
 from search_spaces.arch import Arch, Task
 from search_spaces.budget import Budget, fill
-from search_spaces.frozen import frozen
 from search_spaces.network import build
 from search_spaces.networks import NETWORKS, adapted
 
@@ -60,19 +59,6 @@ def test_what_a_format_lacks_is_named_with_its_block(
     with pytest.raises(GraphError, match=r"model\.pt2: stage0_block1 \(active_shift\): "):
         save(model, tmp_path / "out", ["pt2"])
     assert not (tmp_path / "out").exists()
-
-
-@torch.inference_mode()
-@pytest.mark.parametrize("far", [False, True])
-def test_frozen_shifts_move_as_before(far: bool) -> None:
-    arch = Arch.from_text("stem(width=18) | stage(width=18,stride=2): active_shift, csc | head")
-    network = build(arch, TASK).eval()
-    if far:
-        for name, offset in network.named_parameters():
-            if name.endswith(("alpha", "beta")):
-                offset.mul_(5)
-    image = torch.rand(2, *TASK.shape)
-    torch.testing.assert_close(frozen(network)(image), network(image), rtol=1e-5, atol=1e-6)
 
 
 def test_a_format_without_bodies_is_told() -> None:

@@ -404,7 +404,7 @@ def test_just_below_a_half_is_not_rounded_up():
 
 
 @pytest.mark.parametrize("shift", [GroupedShift(90), ActiveShift(90), SparseShift(90)])
-@pytest.mark.parametrize("shape", [(2, 18, 5, 5), (90, 5, 5)])
-def test_a_map_of_other_channels_is_refused(shift, shape):
+@pytest.mark.parametrize("shape", [(2, 18, 5, 5), (90, 5, 5), (2, 90, 0, 5), (2, 90, 5, 0)])
+def test_a_map_of_other_channels_or_without_pixels_is_refused(shift, shape):
     with pytest.raises(SpecError, match="a shift of 90 `channels` takes no map of"):
         shift(torch.rand(shape))
