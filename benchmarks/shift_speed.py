@@ -5,6 +5,7 @@ mean of both; the table has the median of the ratios, their quartiles, and wheth
 met. Learned offsets change before each step, outside the clock, as in training, so nothing made of
 them can be used again. With stride 2, the convolution has it, too. `copy` is a plain copy of each
 map that is written: the limit of what memory allows. Freed memory is kept, as in training.
+Where other programs load the machine, before or after, a warning says so.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from search_spaces.shift import ActiveShift, GroupedShift, Shift, SparseShift
 
 SHAPES = ((32, 192, 16, 16), (32, 64, 32, 32), (1, 144, 56, 56))
 TURN_S = 0.01  # of the convolution, repeated, in a turn
+MOST_LOAD = 1.0  # of other programs, in the last minute, above which ratios are not to be trusted
 # The targets of fixed and of learned shifts; forward alone, both forms have the same.
 TARGETS = {"pure": (0.7, 2.0), "compiled": (0.4, 1.2), "forward": (1.0, 1.5)}
 
@@ -37,14 +39,21 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     forms = ["pure"] if _shift_compiled.library() is None else ["pure", "compiled"]
-    load = os.getloadavg()[0]
-    print(f"{arguments.threads} threads, {arguments.turns} turns, load {load:.1f} at the start")
+    print(f"{arguments.threads} threads, {arguments.turns} turns")
+    print_load("at the start", own=0)
     print(f"{'map':>17} {'pass':8} {'operator':24} {'form':8} median  quartiles   target")
     for shape in SHAPES:
         for training in (True, False) if shape[0] == 1 else (True,):
             for form in forms:
                 measure(shape, training, form, arguments.turns)
-    print(f"load {os.getloadavg()[0]:.1f} at the end")
+    print_load(f"at the end, of which {arguments.threads} may be ours", own=arguments.threads)
+
+
+def print_load(when: str, own: int) -> None:
+    load = os.getloadavg()[0]
+    print(f"load {load:.1f} {when}")
+    if load - own > MOST_LOAD:
+        print("warning: other programs are running, so met and missed may be theirs: run it again")
 
 
 def measure(shape: tuple[int, ...], training: bool, form: str, turns: int) -> None:
