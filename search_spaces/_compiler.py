@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 
 TIMEOUT_S = 20.0  # for one call of a compiler, which takes 1 s, or a few on a busy machine
-FLAGS = ("-O3", "-march=native", "-fPIC", "-w")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-w")
 
 _log = logging.getLogger(__name__)
 

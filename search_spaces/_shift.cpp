@@ -13,9 +13,11 @@ typedef float Vec4 __attribute__((vector_size(16)));
 typedef float Vec8 __attribute__((vector_size(32)));
 typedef float Vec16 __attribute__((vector_size(64)));
 
-#define INLINE inline __attribute__((always_inline))
+#define INLINED __attribute__((always_inline))
+#define INLINE inline INLINED
 
 const int FEW = 4;  // taps whose weights stay in registers
+const int SQUARE = 3;  // rows and columns of taps of which a line would only cost
 const Index CACHE = 1 << 20;  // floats: who reads a map below finds it in the caches, if it is there
 const int MOST_THREADS = 256;  // that are of use
 const Index APART = 128;  // bytes, two lines of a cache, which are often fetched together
@@ -189,27 +191,24 @@ INLINE void slide(float *to, const Source *from, const float *rows, const float 
     }
 }
 
-#define FEW_BY_FEW(rows, columns, function, ...)                                                  \
-    switch (3 * (rows) + (columns)) {                                                             \
-        case 4: function<V, 1, 1>(__VA_ARGS__); break;                                            \
-        case 5: function<V, 1, 2>(__VA_ARGS__); break;                                            \
-        case 6: function<V, 1, 3>(__VA_ARGS__); break;                                            \
-        case 7: function<V, 2, 1>(__VA_ARGS__); break;                                            \
-        case 8: function<V, 2, 2>(__VA_ARGS__); break;                                            \
-        case 9: function<V, 2, 3>(__VA_ARGS__); break;                                            \
-        case 10: function<V, 3, 1>(__VA_ARGS__); break;                                           \
-        case 11: function<V, 3, 2>(__VA_ARGS__); break;                                           \
-        default: function<V, 3, 3>(__VA_ARGS__);                                                  \
-    }
+// A number that the compiler knows, so that loops over as many taps become straight code.
+template <int N> struct Constant {
+    static const int value = N;
+};
 
-// Call a function of `n` taps, a few at a time; `k` is the first of them.
-#define BY_FEW(n, function, ...)                                                                  \
-    for (Index k = 0; k < (n); k += FEW) switch ((n) - k) {                                       \
-        case 1: function<V, 1>(__VA_ARGS__); break;                                               \
-        case 2: function<V, 2>(__VA_ARGS__); break;                                               \
-        case 3: function<V, 3>(__VA_ARGS__); break;                                               \
-        default: function<V, 4>(__VA_ARGS__);                                                     \
-        }
+// Call `work` with `n`, from 1 to MOST, as a constant.
+template <int MOST, class F> INLINE void with_constant(Index n, const F &work) {
+    if constexpr (MOST > 1) {
+        if (n < MOST) return with_constant<MOST - 1>(n, work);
+    }
+    work(Constant<MOST>());
+}
+
+// Call `work(k, taps)` for `n` taps, FEW at a time: `k` is the first, `taps` how many, a constant.
+template <class F> INLINE void by_few(Index n, const F &work) {
+    for (Index k = 0; k < n; k += FEW)
+        with_constant<FEW>(least(n - k, FEW), [&](auto taps) INLINED { work(k, taps); });
+}
 
 // What a call needs to make one map of another: taps, blocks of channels, scratch for each thread.
 template <class V> struct Plan {
@@ -222,7 +221,7 @@ template <class V> struct Plan {
     Block *blocks = 0;
     char *memory = 0;
 
-    Plan(Index n, Index c, Map from, Map to, int step, int threads)
+    Plan(V *, Index n, Index c, Map from, Map to, int step, int threads)
         : n(n), c(c), from(from), to(to), step(step), threads(threads) {}
 
     ~Plan() {
@@ -273,8 +272,10 @@ template <class V> struct Plan {
 
     void add_up(float *line, const Source *found, Index count, const Block &b,
                 const float *weights) const {
-        BY_FEW(count, add_rows, line, found + k, weights + b.first, from.w, c,
-               from.every * LANES<V>, k > 0)
+        by_few(count, [&](Index k, auto taps) INLINED {
+            add_rows<V, taps.value>(line, found + k, weights + b.first, from.w, c,
+                                    from.every * LANES<V>, k > 0);
+        });
     }
 
     const float *ahead(const float *line, const Block &b, Index k) const {
@@ -297,13 +298,21 @@ template <class V> struct Plan {
                 const float *weights = xs.weight + b->x_low * c + b->first;
                 if (!count)
                     for (Index x = 0; x < to.w; x++) store<V>(row + x * c, V{});
-                else if (adjacent && count <= 3 && columns <= 3) {
-                    FEW_BY_FEW(count, columns, slide, row, found, ys.weight + b->first, weights,
-                               to.w, c, b->x_low - xs.reach, past)
+                else if (adjacent && count <= SQUARE && columns <= SQUARE) {
+                    with_constant<SQUARE>(count, [&](auto down) INLINED {
+                        with_constant<SQUARE>(columns, [&](auto across) INLINED {
+                            slide<V, down.value, across.value>(row, found, ys.weight + b->first,
+                                                               weights, to.w, c,
+                                                               b->x_low - xs.reach, past);
+                        });
+                    });
                 } else {
                     add_up(line, found, count, *b, ys.weight);
-                    BY_FEW(columns, add_columns, row, ahead(line, *b, k), weights + k * c, to.w, c,
-                           to.every * LANES<V>, step * LANES<V>, k > 0, past && columns <= FEW)
+                    by_few(columns, [&](Index k, auto taps) INLINED {
+                        add_columns<V, taps.value>(row, ahead(line, *b, k), weights + k * c, to.w,
+                                                   c, to.every * LANES<V>, step * LANES<V>, k > 0,
+                                                   past && columns <= FEW);
+                    });
                 }
             }
     }
@@ -322,16 +331,20 @@ template <class V> struct Plan {
                 for (int across = 0; across < 2; across++) {
                     add_up(line, found, count, *b, across ? ys.weight : ys.slope);
                     const float *weights = (across ? xs.slope : xs.weight) + b->x_low * c + b->first;
-                    BY_FEW(columns, add_products, sums + across * LANES<V>,
-                           grad + i * n_row + b->first, ahead(line, *b, k), weights + k * c, to.w,
-                           c, to.every * LANES<V>, step * LANES<V>)
+                    by_few(columns, [&](Index k, auto taps) INLINED {
+                        add_products<V, taps.value>(sums + across * LANES<V>,
+                                                    grad + i * n_row + b->first,
+                                                    ahead(line, *b, k), weights + k * c, to.w, c,
+                                                    to.every * LANES<V>, step * LANES<V>);
+                    });
                 }
             }
     }
 };
 
-// Call `work(first, last, thread)` for all rows, a part at a time. Each thread has its own stretch, as in
-// the operations before and after, so that its caches have the rows; who is done helps the others.
+// Call `work(first, last, thread)` for all rows, a part at a time. Each thread has its own stretch,
+// as in the operations before and after, so that its caches have the rows; who is done helps the
+// others.
 template <class F> void share(Index rows, int threads, const F &work) {
     Index parts = (rows + PART - 1) / PART, next[MOST_THREADS * APART / sizeof(Index)];
     threads = (int)least(threads, MOST_THREADS);
@@ -350,10 +363,11 @@ template <class F> void share(Index rows, int threads, const F &work) {
     }
 }
 
-template <class V> void move(const Plan<V> &plan, const float *from, float *to) {
+template <class V> bool move(const Plan<V> &plan, const float *from, float *to) {
     share(plan.n * plan.to.h, plan.threads, [&](Index first, Index last, int thread) {
         plan.move(from, to, first, last, thread);
     });
+    return true;
 }
 
 template <class V>
@@ -377,11 +391,13 @@ bool multiply(const Plan<V> &plan, const float *x, const float *grad, float *by_
     return true;
 }
 
-#define FOR_LANES(c, call)                                                                        \
-    if ((c) >= 16) { typedef Vec16 V; call }                                                      \
-    else if ((c) >= 8) { typedef Vec8 V; call }                                                   \
-    else if ((c) >= 4) { typedef Vec4 V; call }                                                   \
-    else { typedef float V; call }
+// Call `work` with as wide a vector as `c` channels fill, which only tells its type.
+template <class F> bool with_vector(Index c, const F &work) {
+    return c >= 16 ? work((Vec16 *)0)
+           : c >= 8 ? work((Vec8 *)0)
+           : c >= 4 ? work((Vec4 *)0)
+                    : work((float *)0);
+}
 
 }  // namespace
 
@@ -391,12 +407,10 @@ extern "C" int nas_shift(const float *from, const float *dy, const float *dx, fl
                          Index h, Index w, Index c, int stride, int step, int rounded, int back,
                          int threads) {
     Map full = {h, w, 1}, strided = {(h - 1) / stride + 1, (w - 1) / stride + 1, stride};
-    FOR_LANES(c, {
-        Plan<V> plan(n, c, back ? strided : full, back ? full : strided, step, threads);
-        if (!plan.prepare(dy, dx, rounded, back)) return 1;
-        move(plan, from, to);
-    })
-    return 0;
+    return !with_vector(c, [&](auto *vector) {
+        Plan plan(vector, n, c, back ? strided : full, back ? full : strided, step, threads);
+        return plan.prepare(dy, dx, rounded, back) && move(plan, from, to);
+    });
 }
 
 // Write the gradients of the offsets of `x`, which are real ones here, whatever moved it.
@@ -404,10 +418,8 @@ extern "C" int nas_shift_slopes(const float *x, const float *dy, const float *dx
                                 float *by_y, float *by_x, Index n, Index h, Index w, Index c,
                                 int stride, int threads) {
     Map full = {h, w, 1}, strided = {(h - 1) / stride + 1, (w - 1) / stride + 1, stride};
-    FOR_LANES(c, {
-        Plan<V> plan(n, c, full, strided, 1, threads);
-        if (!plan.prepare(dy, dx, false, false)) return 1;
-        if (!multiply(plan, x, grad, by_y, by_x)) return 1;
-    })
-    return 0;
+    return !with_vector(c, [&](auto *vector) {
+        Plan plan(vector, n, c, full, strided, 1, threads);
+        return plan.prepare(dy, dx, false, false) && multiply(plan, x, grad, by_y, by_x);
+    });
 }
