@@ -26,6 +26,8 @@ def print_layers(description: Row, console: Console) -> None:
         f"{format_count(description['memory_access'])} elements moved",
         style="dim",
     )
+    if "per_layer" not in description:
+        console.print("each convolution, norm...: --per-layer", style="dim")
     if "published" in description:
         _print_published(description["published"], console)
 

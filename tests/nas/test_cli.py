@@ -36,6 +36,7 @@ def test_show_prints_layers_and_totals(run):
     assert done.code == 0
     assert "stage0_block1" in done.out
     assert "27,210" in done.out
+    assert "--per-layer" in done.out
 
 
 def test_show_json_has_layers_that_add_up(run):
