@@ -13,88 +13,51 @@ Files are loaded and compared with the network before they get their names.
 
 from __future__ import annotations
 
-import json
-import math
 import secrets
 import shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evaluators.onnx_graph import Normalised
 from evaluators.runtimes import TargetUnavailable
-from search_spaces.arch import Arch, Task
-from search_spaces.errors import NasError, SpecError
-from search_spaces.network import build
 from search_spaces.registry import Registry
 
 from . import checksums
 from .agreement import Agreement, Limit, agreement, real_images
 from .checksums import seal
-from .files import read_json, read_text, write_bytes
+from .files import write_bytes
+from .model import CORE, SCHEMA, ExportError, Model, describe
+from .model_files import load, read
 from .rounding import Rounding, rounding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from evaluators.data import Images
+    from search_spaces.arch import Arch, Task
     from search_spaces.network import Network
 
     from .agreement import Runner
 
-SCHEMA = 1
 FORMATS = ("safetensors", "onnx")
-CORE = ("arch.json", "task.json", "weights.safetensors")  # what `read` needs
-
-
-class ExportError(NasError, RuntimeError):
-    """A file that would not say what the network says, or cannot be written or read."""
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """A network and all that is needed to use it.
-
-    Args:
-        arch: its architecture.
-        task: its classes and image shape.
-        network: its module, trained.
-        classes: names of the classes, by label.
-        mean: by channel, of pixels from 0 to 1; what training subtracted.
-        std: by channel, likewise; what training divided by.
-        images: the data set, if it is at hand: formats that round need it.
-
-    Raises:
-        SpecError: names, statistics or images do not fit the task.
-    """
-
-    arch: Arch
-    task: Task
-    network: Network
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    images: Images | None = None
-
-    def __post_init__(self) -> None:
-        if len(self.classes) != self.task.classes:
-            raise SpecError(f"{self.task.classes} classes need as many names, not {self.classes}")
-        channels = self.task.shape[0]
-        if not len(self.mean) == len(self.std) == channels:
-            raise SpecError(
-                f"`mean` (={self.mean}) and `std` (={self.std}) must hold {channels} values each"
-            )
-        if not all(map(math.isfinite, self.mean + self.std)) or min(self.std) <= 0:
-            raise SpecError(f"`mean` (={self.mean}), `std` (={self.std}): finite, and std above 0")
-        images = self.images
-        if images and (images.shape, images.classes) != (self.task.shape, self.classes):
-            found = Task(len(images.classes), images.shape)
-            names = " with other names" if found == self.task else f", not {self.task}"
-            raise SpecError(f"the images of {images.name!r} are for {found}{names}")
+__all__ = [
+    "CORE",
+    "EXPORTERS",
+    "FORMATS",
+    "SCHEMA",
+    "ExportError",
+    "Exported",
+    "Exporter",
+    "Model",
+    "export",
+    "load",
+    "read",
+    "save",
+]
 
 
 class Exporter:
@@ -290,98 +253,3 @@ def _publish(draft: Path, directory: Path, figures: Mapping[str, Any]) -> None:
     for name in new:
         (draft / name).replace(directory / name)
     write_bytes(directory / checksums.FILE, checksums.text(old | new).encode())
-
-
-def load(directory: Path | str) -> nn.Module:
-    """Return the network of a model's folder, in evaluation mode: (B, C, H, W) -> (B, classes).
-
-    It takes pixels from 0 to 1, as every exported file does, and normalises them itself. Nothing
-    in the folder is run as code.
-
-    Raises:
-        ExportError: files are missing, damaged, or belong to different models.
-    """
-    model = read(Path(directory))
-    return Normalised(model.network, model.mean, model.std).eval()
-
-
-def read(directory: Path) -> Model:
-    """Return the model that `save` wrote to `directory`, in evaluation mode.
-
-    Raises:
-        ExportError: files are missing, damaged, or belong to different models.
-    """
-    from .exporters.safetensors import Safetensors
-
-    if (directory / checksums.FILE).exists():
-        _check(directory, CORE)
-    try:
-        arch = _arch(directory / "arch.json")
-        about = read_json(directory / "task.json")
-        if about["schema"] != SCHEMA or about["digest"] != arch.digest:
-            raise ExportError(f"{directory}: task.json belongs to another architecture or version")
-        classes, mean, std, shape = _task(about)
-        task = Task(len(classes), shape)
-        needed, there = arch.cost(task).size_bytes, (directory / Safetensors.file).stat().st_size
-        if needed > there:  # before memory is taken for a network that the file cannot fill
-            raise ExportError(
-                f"{directory / Safetensors.file} is missing, damaged or of another architecture: "
-                f"{there:,} bytes, but arch.json needs {needed:,}"
-            )
-        model = Model(arch, task, build(arch, task).eval(), classes, mean, std)
-    except OSError as error:
-        raise ExportError(f"cannot read {error.filename}: {error.strerror}") from error
-    except SpecError as error:
-        raise ExportError(f"{directory}: {error}") from error
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-        raise ExportError(f"{directory / 'task.json'} is damaged: {error!r}") from error
-    Safetensors().decode(directory / Safetensors.file, model)
-    return model
-
-
-def _arch(path: Path) -> Arch:
-    try:
-        return Arch.from_json(read_text(path))
-    except SpecError as error:
-        raise ExportError(f"{path}: {error}") from error
-
-
-_Task = tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...], tuple[int, int, int]]
-
-
-def _task(about: Mapping[str, Any]) -> _Task:
-    """Return classes, mean, std and shape of a task.json.
-
-    Raises:
-        ValueError: something else stands there.
-    """
-    for key, kinds in (("classes", {str}), ("mean", {int, float}), ("std", {int, float})):
-        if not isinstance(about[key], list) or not {type(value) for value in about[key]} <= kinds:
-            raise ValueError(f"`{key}` must be a list of {'names' if str in kinds else 'numbers'}")
-    shape = about["shape"]
-    if not isinstance(shape, list) or [type(side) for side in shape] != [int] * 3:
-        raise ValueError(f"`shape` must be three whole numbers, not {shape!r}")
-    classes, mean, std = (tuple(about[key]) for key in ("classes", "mean", "std"))
-    return classes, mean, std, (shape[0], shape[1], shape[2])
-
-
-def _check(directory: Path, names: Iterable[str]) -> None:
-    try:
-        known = checksums.read(directory)
-    except checksums.DamagedError as error:
-        raise ExportError(str(error)) from None
-    for line in checksums.differences(directory, {n: known.get(n, "") for n in names}):
-        raise ExportError(line)
-
-
-def describe(model: Model) -> str:
-    """Return what stands in task.json."""
-    about = {
-        "schema": SCHEMA,
-        "digest": model.arch.digest,
-        "shape": model.task.shape,
-        "classes": model.classes,
-        "mean": model.mean,
-        "std": model.std,
-    }
-    return json.dumps(about, indent=2) + "\n"
