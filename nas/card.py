@@ -141,7 +141,8 @@ def _accuracy(facts: Facts) -> Iterator[str]:
             + ", by which the network or its epoch was chosen: a little too good."
         )
     for name, figures in found.get("formats", {}).items():
-        yield f"{name}: {rounding.told(figures)}."
+        if "origin" in figures:
+            yield f"{name}: {rounding.told(figures)}."
 
 
 def _training(facts: Facts) -> Iterator[str]:
@@ -156,7 +157,8 @@ def _training(facts: Facts) -> Iterator[str]:
             + "."
         )
     if "epochs" in facts.metrics:
-        yield f"It was trained for {facts.metrics['epochs']} epochs."
+        epochs = facts.metrics["epochs"]
+        yield f"It was trained for {epochs} epoch{'' if epochs == 1 else 's'}."
     if CURVES in facts.files:
         yield f"![Loss and accuracy by epoch]({CURVES})"
     if recipe := known.get("recipe"):
@@ -192,6 +194,6 @@ def _limits(facts: Facts) -> Iterator[str]:
         )
     elif facts.provenance.get("weights") == "random":
         lines.insert(0, "It was not trained: its scores mean nothing.")
-    if facts.metrics.get("latency_ms"):
-        lines.append("The latency holds for the device and runtime named, and no other.")
+    if facts.metrics.get(LATENCY) or facts.timed:
+        lines.append("A latency holds for the device and runtime named, and no other.")
     yield "\n".join(f"* {line}" for line in lines)

@@ -32,3 +32,9 @@ class Facts:
     formats: Mapping[str, tuple[str, str]]
     metrics: Mapping[str, Any]
     provenance: Mapping[str, Any]
+
+    @property
+    def timed(self) -> dict[str, Mapping[str, Any]]:
+        """Figures of the files beside the card that were timed when written, by format."""
+        found = self.metrics.get("formats", {})
+        return {n: found[n] for n in found if n in self.formats and "device" in found[n]}

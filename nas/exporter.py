@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from evaluators.device import device
 from evaluators.runtimes import TargetUnavailable
 from search_spaces.registry import Registry
 
@@ -123,6 +124,13 @@ class Exported:
     agreement: Agreement
     rounding: Rounding | None = None
 
+    def figures(self) -> dict[str, Any]:
+        """Return how it agrees, its time, and what it rounds off, by name."""
+        figures = asdict(self.agreement)
+        if self.rounding:
+            figures |= {"origin": EXPORTERS[self.format].origin} | self.rounding.known()
+        return figures
+
 
 def export(
     arch: Arch,
@@ -132,10 +140,11 @@ def export(
     directory: Path,
     formats: Sequence[str] = FORMATS,
     beside: Mapping[str, bytes] | None = None,
+    timed: bool = False,
 ) -> list[Exported]:
     """Write a network that was trained on `images` to `directory`, as `save` does."""
     model = Model(arch, task, network, images.classes, images.mean, images.std, images)
-    return save(model, directory, formats, beside=beside)
+    return save(model, directory, formats, beside=beside, timed=timed)
 
 
 def save(
@@ -144,6 +153,7 @@ def save(
     formats: Sequence[str] = FORMATS,
     images: Tensor | None = None,
     beside: Mapping[str, bytes] | None = None,
+    timed: bool = False,
 ) -> list[Exported]:
     """Write `model` to `directory` in the given formats and return how the files agree with it.
 
@@ -157,6 +167,8 @@ def save(
         images: (B, C, H, W) from 0 to 1, to compare with; by default test images of the model's
             data, or of the bundled ones.
         beside: contents of further files by name, which get a checksum, too.
+        timed: whether the figures of every format go into metrics.json and the card, its time among
+            them; those of formats that round always do.
 
     Raises:
         UnknownName: an unknown format.
@@ -175,7 +187,7 @@ def save(
     with _draft(directory) as draft:
         _write(draft, contents | dict(beside or {}))
         found = [_compared(name, exporters, model, draft, images) for name in exporters]
-        _publish(draft, directory, _figures(found))
+        _publish(draft, directory, _figures(each for each in found if timed or each.rounding))
     return [replace(each, path=directory / each.path.name) for each in found]
 
 
@@ -221,14 +233,8 @@ def _write(directory: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def _figures(found: Iterable[Exported]) -> dict[str, Any]:
-    """Return what metrics.json has of formats that round, by format."""
-    return {
-        each.format: {"origin": EXPORTERS[each.format].origin}
-        | asdict(each.agreement)
-        | each.rounding.known()
-        for each in found
-        if each.rounding is not None
-    }
+    """Return what metrics.json has of formats, by format."""
+    return {each.format: each.figures() | {"device": device()} for each in found}
 
 
 def _publish(draft: Path, directory: Path, figures: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ def export_model(
             model = replace(model, images=load(own_data(directory, data, data_dir)))
         known = (directory / name for name in (METRICS_FILE, provenance.FILE))
         beside = {path.name: path.read_bytes() for path in known if path.is_file()}
-    return [_row(exported) for exported in save(model, out, names, beside=beside)]
+    return [_row(exported) for exported in save(model, out, names, beside=beside, timed=True)]
 
 
 def find_model(source: str) -> Path | None:
@@ -93,7 +93,9 @@ def find_model(source: str) -> Path | None:
     found = sorted(entry.parent.name for entry in (path / "models").glob("*/task.json"))
     fitting = [name for name in found if name.startswith(digest)]
     if len(fitting) != 1:
-        which = f"as {path}:DIGEST, one of: {', '.join(found)}" if found else "when it has one"
+        if not found:
+            raise SpecError(f"{source}: a run without models yet; go on with: nas resume {path}")
+        which = f"as {path}:DIGEST, one of: {', '.join(found)}"
         raise SpecError(f"{source}: names {len(fitting)} models of the run; name one, {which}")
     return path / "models" / fitting[0]
 
@@ -122,10 +124,7 @@ def print_exported(rows: list[Row], console: Console) -> None:
 
 def _row(exported: Exported) -> Row:
     about = {"format": exported.format, "file": str(exported.path)}
-    about |= {"size_bytes": exported.size_bytes} | asdict(exported.agreement)
-    if exported.rounding:
-        about |= exported.rounding.known() | {"origin": EXPORTERS[exported.format].origin}
-    return about
+    return about | {"size_bytes": exported.size_bytes} | exported.figures()
 
 
 def _given(data: str | None, data_dir: str | None, image: str | None) -> Images | None:

@@ -132,10 +132,10 @@ def full_training(
             provenance.FILE: provenance.to_json(known),
         }
         beside = {**contents, **history.files()}
-        export(arch, network.cpu(), task, _sampled(images), out, formats, beside)
+        export(arch, network.cpu(), task, _sampled(images), out, formats, beside, timed=True)
     close(out)
     progress.ended(arch.digest, "complete", metrics, "")
-    return metrics
+    return dict(read_json(out / METRICS_FILE))
 
 
 def _teacher(directory: Path, images: Images, device: torch.device) -> tuple[Teacher, Facts]:

@@ -137,10 +137,11 @@ def train(
     if as_json:
         print(json.dumps({"directory": str(out), **metrics}, indent=2))
         return
+    epochs = metrics["epochs"]
     low, high = metrics["test_accuracy_low"], metrics["test_accuracy_high"]
     console.print(
         f"Test accuracy {metrics['test_accuracy']:.2%} ({low:.2%} to {high:.2%}, "
-        f"{metrics['test_images']:,} images) after {metrics['epochs']} epochs."
+        f"{metrics['test_images']:,} images) after {epochs} epoch{'' if epochs == 1 else 's'}."
     )
     console.print(f"Model: {out}", soft_wrap=True)
 

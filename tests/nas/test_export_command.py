@@ -65,7 +65,7 @@ def test_a_runs_model_is_exported(
         assert row["latency_low_ms"] <= row["latency_ms"] <= row["latency_high_ms"]
     image = torch.rand(2, *TASK.shape)
     assert torch.equal(nas.load(out)(image), nas.load(model_of(run))(image))
-    assert json.loads((out / "metrics.json").read_text()) == {"accuracy": 0.5}
+    assert json.loads((out / "metrics.json").read_text())["accuracy"] == 0.5
     assert call("verify", out) == 0
 
 
@@ -76,6 +76,7 @@ def test_an_architecture_gets_fresh_weights(
     assert call("export", str(ARCH), *options) == 0
     assert "model.onnx" in capsys.readouterr().out
     assert nas.load(tmp_path / "out")(torch.rand(1, 3, 32, 24)).shape == (1, 4)
+    assert "\n## Latency\n" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,17 @@ def test_bad_input_is_one_line(
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(error)
     assert not out.exists()
+
+
+def test_a_run_without_models_says_how_to_get_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text("{}")
+    assert call("export", run, "--out", tmp_path / "out") == 2
+    error = f"error: {run}: a run without models yet; go on with: nas resume {run}\n"
+    assert capsys.readouterr().err == error
 
 
 def test_a_file_is_no_folder_to_export_to(

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import nas
+from evaluators.device import device
 from nas.cli import main
 from nas.exporter import read
 from nas.tensorboard_logs import has_tensorboard
@@ -67,6 +68,16 @@ def test_its_metrics_are_those_of_its_files(trained: Path) -> None:
     assert metrics["test_accuracy"] > 0.6  # a third by chance
     assert metrics["test_images"] == 48
     assert "history.svg" in (trained / "README.md").read_text()
+
+
+def test_its_card_tells_the_latency_of_each_file(trained: Path) -> None:
+    text = (trained / "README.md").read_text().partition("## Latency\n")[2].partition("\n## ")[0]
+    figures = json.loads((trained / "metrics.json").read_text())["formats"]
+    assert figures.keys() == {"safetensors", "onnx"}
+    for name, found in figures.items():
+        ends = (found[f"latency{end}_ms"] for end in ("", "_low", "_high"))
+        assert f"| {name} | {' | '.join(f'{ms:.3g}' for ms in ends)} | " in text
+        assert found["device"] == device()
 
 
 def test_the_history_has_a_line_an_epoch(trained: Path) -> None:
@@ -123,8 +134,11 @@ def test_what_is_interrupted_goes_on_as_if_nothing_had_happened(
 
 
 def assert_same(out: Path, trained: Path) -> None:
-    for name in ("weights.safetensors", "metrics.json", "task.json"):
+    for name in ("weights.safetensors", "task.json"):
         assert (out / name).read_bytes() == (trained / name).read_bytes(), name
+    here, there = (json.loads((folder / "metrics.json").read_text()) for folder in (out, trained))
+    assert here.pop("formats").keys() == there.pop("formats").keys()  # they hold times
+    assert here == there
     clock = ("images_per_s", "seconds")
     rows = [[(k, v) for k, v in row.items() if k not in clock] for row in history(out)]
     assert rows == [[(k, v) for k, v in row.items() if k not in clock] for row in history(trained)]
