@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from math import log
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,17 +48,32 @@ def one_family_each(inside: Subspace) -> list[Arch]:
     """Return the architecture nearest to each of the six families that the space offers.
 
     Nearest to the family's `variant` in the widths, depths and knobs that it has at each size of
-    the map; where that is over the limits, to a narrower and shallower one, as little as possible.
+    the map; where that is over the limits, to a narrower and shallower one, as little as possible,
+    and then to one of the next lower resolution.
     """
     kinds = set.intersection(*({m.kind for m in stage.blocks} for stage in inside.space.stages))
-    archs = []
-    for name, kind in FAMILIES.items():
-        if kind in kinds:
-            network = NETWORKS[variant(name, inside.budget, inside.task)].arch
-            model = adapted(network, inside.task)
-            found = [_nearest(model, kind, inside, *shares) for shares in _SMALLER]
-            archs.append(next(filter(inside.allows, found), found[-1]))
-    return archs
+    return [_one(name, kind, inside) for name, kind in FAMILIES.items() if kind in kinds]
+
+
+def _one(name: str, kind: str, inside: Subspace) -> Arch:
+    network = NETWORKS[variant(name, inside.budget, inside.task)].arch
+    for side in _sides(inside):
+        sized = replace(network, resolution=side)
+        model = adapted(sized, inside.task)
+        for shares in _SMALLER:
+            arch = _nearest(model, kind, inside, *shares)
+            if inside.allows(arch):
+                return arch
+    return arch
+
+
+def _sides(inside: Subspace) -> list[int | None]:
+    """Return the resolution nearest to the task's, then the lower ones; [None] if there is none."""
+    sides, own = inside.space.resolution, inside.task.shape[1]
+    if not sides:
+        return [None]
+    nearest = min(sides, key=lambda side: abs(side - own))
+    return [side for side in reversed(sides) if side <= nearest]
 
 
 class _Shape(NamedTuple):
@@ -72,6 +88,7 @@ def _nearest(model: Arch, kind: str, inside: Subspace, wide: float, deep: float)
     """Return the architecture of blocks of `kind` nearest to shares of a network's shape."""
     shapes = _shapes(model, inside)
     wanted = {"stem.width": wide * model.stem.width, "head.width": wide * model.head.width}
+    wanted["resolution"] = model.resolution or 0
     for i, shape in enumerate(shapes):
         wanted |= {f"s{i}.width": wide * shape.width, f"s{i}.depth": deep * shape.depth}
 
@@ -99,7 +116,8 @@ def _shapes(model: Arch, inside: Subspace) -> list[_Shape]:
     units: dict[int, list[Part]] = {}
     for part in _units(model, inside.task):
         units.setdefault(part.site.hw_out[0], []).append(part)
-    first = _units(inside.space.draw(lambda _, choices: choices[0]), inside.task)
+    drawn = replace(inside.space.draw(lambda _, choices: choices[0]), resolution=model.resolution)
+    first = _units(drawn, inside.task)
     sides = [part.site.hw_out[0] for part in first if part.name.endswith("_block0")]
     shapes = []
     for i, side in enumerate(sides):

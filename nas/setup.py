@@ -126,6 +126,10 @@ class Setup:
         self.final_epochs = config.final_epochs or 4 * self.epochs
         self.task = Task(len(images.classes), images.shape)
         self.space: Space = space or space_for(images.shape)
+        if self.space.resolution:
+            raise ConfigError(
+                f"space {self.space.name!r} has `resolution`, which is not searched yet"
+            )
         self.budget = Budget(config.budget_params, config.budget_macs, config.budget_size)
         self.sieve = self._sieve(*parse_screen(config.screen)) if config.screen else None
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SCHEMA = 1
+SIDES = range(8, 1025)  # what a side of an image may be set to
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,27 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Arch:
-    """A network without its weights, its classes and its image size: see `Task` for those.
+    """A network without its weights and its classes: see `Task` for those.
+
+    Attributes:
+        stem: the way in.
+        stages: the blocks.
+        head: the way out.
+        resolution: side of the square images that it is for; None is those of any `Task`. It is
+            not written where it is None, so that digests are what they were before it was there.
 
     Raises:
-        SpecError: a block meets a width that it cannot take.
+        SpecError: a block meets a width that it cannot take, or the resolution is out of range.
     """
 
     stem: Stem
     stages: tuple[Stage, ...]
     head: Head
+    resolution: int | None = None
 
     def __post_init__(self) -> None:
+        if self.resolution is not None:
+            check_resolution(self.resolution)
         c_in = self.stem.width
         for i, stage in enumerate(self.stages):
             for j, block in enumerate(stage.blocks):
@@ -109,8 +120,15 @@ class Arch:
         if c_in % self.head.groups:
             raise SpecError(f"$.head: `groups` (={self.head.groups}) must divide {c_in}")
 
+    def on(self, task: Task) -> Task:
+        """Return `task` with the images at the resolution of this architecture, if it has one."""
+        if self.resolution is None:
+            return task
+        return Task(task.classes, (task.shape[0], self.resolution, self.resolution))
+
     def parts(self, task: Task) -> Iterator[Part]:
         """Walk through the network for `task`, from the stem to the head."""
+        task = self.on(task)
         channels, *hw = task.shape
         site = Site(channels, self.stem.width, self.stem.total_stride, (hw[0], hw[1]), task.shape)
         yield Part("stem", self.stem, site)
@@ -166,8 +184,9 @@ class Arch:
             f"stage(width={s.width},stride={s.stride}): {blocks_to_text(s.blocks)}"
             for s in self.stages
         )
+        image = () if self.resolution is None else (f"image(resolution={self.resolution})",)
         ends = call_to_text("stem", self.stem), call_to_text("head", self.head)
-        return " | ".join([ends[0], *stages, ends[1]])
+        return " | ".join([*image, ends[0], *stages, ends[1]])
 
     @classmethod
     def from_text(cls, text: str) -> Arch:
@@ -177,6 +196,16 @@ class Arch:
             SpecError: the text breaks the grammar or an architecture's rules.
         """
         return from_plain(cls, text_to_plain(text))
+
+
+def check_resolution(side: int) -> None:
+    """Refuse a side that images cannot be brought to.
+
+    Raises:
+        SpecError: it is out of range.
+    """
+    if side not in SIDES:
+        raise SpecError(f"`resolution` (={side}) must be from {SIDES[0]} to {SIDES[-1]}")
 
 
 @lru_cache(maxsize=1 << 17)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, fields, replace
 from math import lcm
 from typing import TYPE_CHECKING
 
-from .arch import Arch, Task
 from .errors import BudgetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .arch import Arch, Task
     from .cost import Cost
 
 _MOST = 16.0  # multiplier of the widths up to which `fill` widens
@@ -132,10 +132,11 @@ def _widths(arch: Arch) -> list[int]:
 
 def _with_widths(arch: Arch, widths: list[int]) -> Arch:
     stem, *stages, head = widths
-    return Arch(
-        replace(arch.stem, width=stem),
-        tuple(replace(s, width=w) for s, w in zip(arch.stages, stages, strict=True)),
-        replace(arch.head, width=head),
+    return replace(
+        arch,
+        stem=replace(arch.stem, width=stem),
+        stages=tuple(replace(s, width=w) for s, w in zip(arch.stages, stages, strict=True)),
+        head=replace(arch.head, width=head),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from .block import BLOCKS, Block, kind_of
@@ -17,10 +18,14 @@ T = TypeVar("T")
 
 
 def to_plain(value: Any) -> Any:
-    """Return `value` as JSON holds it: dataclasses as dicts, blocks with a `kind`, no tuples."""
+    """Return `value` as JSON holds it: dataclasses as dicts, blocks with a `kind`, no tuples.
+
+    Fields that are None are left out.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         tag = {"kind": kind_of(type(value))} if isinstance(value, Block) else {}
-        return tag | {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
+        known = {f.name: getattr(value, f.name) for f in fields(value)}
+        return tag | {name: to_plain(v) for name, v in known.items() if v is not None}
     return [to_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
@@ -37,6 +42,8 @@ def from_plain(hint: type[T], data: Any, path: str = "$") -> T:
             known = ", ".join(map(str, get_args(hint)))
             raise SpecError(f"{path}: {data!r} is none of: {known}")
         return data  # type: ignore[no-any-return]
+    if isinstance(hint, UnionType):  # with None, which is written by leaving the key out
+        hint = get_args(hint)[0]
     if hint is Block or is_dataclass(hint):
         return _record(hint, data, path)  # type: ignore[no-any-return]
     if hint is float and type(data) is int:

@@ -31,24 +31,30 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterable, Iterator
 
+    from .cost import Size
+
 CELLS = 1 << 23  # numbers in a table, 8 bytes each
 _Array = np.ndarray[Any, np.dtype[Any]]
 Uniform = Literal["arch", "gene"]  # what is uniform: all architectures, or each gene in turn
 
 
 class Place(NamedTuple):
-    """Where a walk stands: in stage -1 before the stem, in that behind the last before the head."""
+    """Where a walk stands: in stage -1 before the stem, in that behind the last before the head.
+
+    A space of several resolutions has all places for each, and one before that is chosen.
+    """
 
     stage: int
     width: int = 0  # of the map there
     depth: int = 0  # blocks of the stage so far
     preactivated: bool = False  # whether the network's last block leaves its norm to the tail
+    resolution: int | None = None
 
 
 class Move(NamedTuple):
     """A way to go on; the one without a part ends a stage."""
 
-    part: Stem | Block | Head | None
+    part: Stem | Block | Head | int | None  # a number is a resolution
     cost: int
     to: Place | None  # None behind the head
     chance: float  # of the move if every gene is uniform
@@ -71,11 +77,13 @@ class Walks:
     """
 
     def __init__(self, space: Space, task: Task, cost: str) -> None:
-        self.space, self._task, self._cost = space, task, cost
+        self.space, self._classes, self._cost = space, task.classes, cost
         self.length = 2 + sum(max(stage.depth) + 1 for stage in space.stages)
-        self._sizes = [shrink((task.shape[1], task.shape[2]), space.stem.total_stride)]
-        for stage in space.stages:
-            self._sizes.append(shrink(self._sizes[-1], stage.stride))
+        self.length += bool(space.resolution)
+        self._images: dict[int | None, tuple[int, int, int]] = {
+            side: (task.shape[0], side, side) for side in space.resolution
+        } or {None: task.shape}
+        self._sizes = {side: _sizes(space, image) for side, image in self._images.items()}
         self._blocks = [
             [
                 (block, 1 / len(stage.blocks) / len(found))
@@ -105,16 +113,21 @@ class Walks:
         self.moves[place] = moves
 
     def _ways(self, place: Place) -> Iterator[Move]:
-        space, (channels, *hw) = self.space, self._task.shape
-        if place.stage < 0:
+        space, side = self.space, place.resolution
+        if side not in self._images:
+            for side in space.resolution:
+                yield Move(side, 0, place._replace(resolution=side), 1 / len(space.resolution))
+        elif place.stage < 0:
+            channels, *hw = self._images[side]
             for width in space.stem_width:
                 stem = replace(space.stem, width=width)
-                site = self._site(channels, width, stem.total_stride, (hw[0], hw[1]))
-                yield Move(stem, self._at(stem, site), Place(0, width), 1 / len(space.stem_width))
+                site = self._site(place, channels, width, stem.total_stride, (hw[0], hw[1]))
+                to = Place(0, width, resolution=side)
+                yield Move(stem, self._at(stem, site), to, 1 / len(space.stem_width))
         elif place.stage < len(space.stages):
             yield from self._ways_in_stage(place)
         else:
-            site = self._site(place.width, self._task.classes, 1, self._sizes[-1])
+            site = self._site(place, place.width, self._classes, 1, self._sizes[side][-1])
             tail = getattr(norm_cost(place.width), self._cost) if place.preactivated else 0
             for width in space.head_width:
                 head = replace(space.head, width=width)
@@ -122,27 +135,35 @@ class Walks:
                 yield Move(head, cost, None, 1 / len(space.head_width))
 
     def _ways_in_stage(self, place: Place) -> Iterator[Move]:
-        i, c_in, depth, preactivated = place
-        stage, ends = self.space.stages[i], 0.0
+        i, c_in, depth, preactivated, side = place
+        stage, sizes, ends = self.space.stages[i], self._sizes[side], 0.0
         if depth in stage.depth:
             ends = 1 / sum(d >= depth for d in stage.depth)
-            yield Move(None, 0, Place(i + 1, c_in, 0, preactivated), ends)
+            yield Move(None, 0, Place(i + 1, c_in, 0, preactivated, side), ends)
         if depth == stage.depth[-1]:
             return
-        stride, hw = (1, self._sizes[i + 1]) if depth else (stage.stride, self._sizes[i])
+        stride, hw = (1, sizes[i + 1]) if depth else (stage.stride, sizes[i])
         widths = (c_in,) if depth else stage.width
         for c_out in widths:
-            site = self._site(c_in, c_out, stride, hw)
+            site = self._site(place, c_in, c_out, stride, hw)
             for block, chance in self._blocks[i]:
                 last = i == len(self.space.stages) - 1
-                to = Place(i, c_out, depth + 1, last and block.preactivated)
+                to = Place(i, c_out, depth + 1, last and block.preactivated, side)
                 yield Move(block, self._at(block, site), to, (1 - ends) / len(widths) * chance)
 
-    def _site(self, c_in: int, c_out: int, stride: int, hw: tuple[int, int]) -> Site:
-        return Site(c_in, c_out, stride, hw, self._task.shape)
+    def _site(self, place: Place, c_in: int, c_out: int, stride: int, hw: Size) -> Site:
+        return Site(c_in, c_out, stride, hw, self._images[place.resolution])
 
     def _at(self, spec: Spec, site: Site) -> int:
         return int(getattr(Part("", spec, site).cost, self._cost))
+
+
+def _sizes(space: Space, image: tuple[int, int, int]) -> list[Size]:
+    """Return the sizes of the map before each stage, and before the head."""
+    sizes = [shrink((image[1], image[2]), space.stem.total_stride)]
+    for stage in space.stages:
+        sizes.append(shrink(sizes[-1], stage.stride))
+    return sizes
 
 
 START = Place(-1)
@@ -154,7 +175,7 @@ class _Fork(NamedTuple):
     excess: list[int]  # bins above the cheapest way to go on
     base: _Array  # where to count on from, less the excess
     weight: _Array
-    groups: list[tuple[list[Stem | Block | Head | None], Place | None]]
+    groups: list[tuple[list[Stem | Block | Head | int | None], Place | None]]
 
 
 class Table:
@@ -242,9 +263,9 @@ class Table:
             ways[excess:] += np.multiply(after, weight, out=buffer[: size - excess])
 
 
-def _arch(space: Space, path: Iterable[tuple[Place, Stem | Block | Head | None]]) -> Arch:
+def _arch(space: Space, path: Iterable[tuple[Place, Stem | Block | Head | int | None]]) -> Arch:
     """Return the architecture of a whole walk."""
-    stem, head = space.stem, space.head
+    stem, head, resolution = space.stem, space.head, None
     widths: dict[int, int] = {}
     blocks: list[list[Block]] = [[] for _ in space.stages]
     for place, part in path:
@@ -255,7 +276,9 @@ def _arch(space: Space, path: Iterable[tuple[Place, Stem | Block | Head | None]]
             stem = part
         elif isinstance(part, Head):
             head = part
+        elif part is not None:
+            resolution = part
     stages = [
         Stage(widths[i], stage.stride, tuple(blocks[i])) for i, stage in enumerate(space.stages)
     ]
-    return Arch(stem, tuple(stages), head)
+    return Arch(stem, tuple(stages), head, resolution)

@@ -13,7 +13,7 @@ from functools import cache, cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .arch import Arch, Stage
+from .arch import Arch, Stage, check_resolution
 from .block import Block, Menu, Value, kind_of
 from .errors import BudgetError, SpecError
 
@@ -86,6 +86,8 @@ class Space:
         stages: the stages in order.
         head: the head, but for its width.
         head_width: widths of the head's convolution, ascending; 0 is none.
+        resolution: sides of the square images, ascending; without any, architectures are for
+            images of any size.
     """
 
     name: str
@@ -94,8 +96,13 @@ class Space:
     stages: tuple[StageSpace, ...]
     head: Head
     head_width: tuple[int, ...]
+    resolution: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.resolution:
+            _check_ascending("resolution", self.resolution)
+            for side in self.resolution:
+                check_resolution(side)
         _check_ascending("stem.width", self.stem_width)
         _check_ascending("head.width", self.head_width, least=0)
         if not self.stages:
@@ -108,7 +115,8 @@ class Space:
         def pick(gene: Gene) -> Any:
             return gene.choices[0] if len(gene.choices) == 1 else choose(gene.name, gene.choices)
 
-        stem_width, stages, head_width = self._plan
+        resolution, stem_width, stages, head_width = self._plan
+        side = pick(resolution)
         drawn_stem = _stem(self.stem, pick(stem_width))
         drawn = []
         for stage, (width, depth, slots) in zip(self.stages, stages, strict=True):
@@ -118,7 +126,7 @@ class Space:
                 values = tuple([pick(gene) for gene in genes])
                 blocks.append(_block(block, names, values))  # type: ignore[arg-type]  # it hashes
             drawn.append(Stage(drawn_width, stage.stride, tuple(blocks)))
-        return Arch(drawn_stem, tuple(drawn), _head(self.head, pick(head_width)))
+        return Arch(drawn_stem, tuple(drawn), _head(self.head, pick(head_width)), side)
 
     def genes(self) -> tuple[Gene, ...]:
         """Return all genes with more than one choice, in the order in which `draw` meets them."""
@@ -130,7 +138,7 @@ class Space:
         It is active where that gene is active and takes one of the values beside its name.
         """
         found: dict[str, tuple[str, tuple[Value, ...]]] = {}
-        for stage, (_, depth, slots) in zip(self.stages, self._plan[1], strict=True):
+        for stage, (_, depth, slots) in zip(self.stages, self._plan[2], strict=True):
             for j, slot in enumerate(slots):
                 deep = depth.name, tuple(d for d in stage.depth if d > j)
                 sometimes, several = len(deep[1]) < len(stage.depth), len(slot.knobs) > 1
@@ -175,7 +183,8 @@ class Space:
 
     def size(self) -> int:
         """Return the number of architectures, in closed form."""
-        return len(self.stem_width) * len(self.head_width) * prod(map(_stage_size, self.stages))
+        ends = len(self._sides) * len(self.stem_width) * len(self.head_width)
+        return ends * prod(map(_stage_size, self.stages))
 
     def within(self, budget: Budget, task: Task, least: Budget | None = None) -> Subspace:
         """Return the architectures that cost at most `budget` for `task`, and at least `least`.
@@ -252,19 +261,25 @@ class Space:
                 return
             path[-1] += 1
 
+    @property
+    def _sides(self) -> tuple[Any, ...]:
+        """What `resolution` an architecture may have."""
+        return self.resolution or (None,)
+
     @cached_property
-    def _plan(self) -> tuple[Gene, list[tuple[Gene, Gene, list[_Slot]]], Gene]:
+    def _plan(self) -> tuple[Gene, Gene, list[tuple[Gene, Gene, list[_Slot]]], Gene]:
         stages = []
         for i, stage in enumerate(self.stages):
             slots = [_slot(f"s{i}.b{j}", stage.blocks) for j in range(max(stage.depth))]
             width, depth = Gene(f"s{i}.width", stage.width), Gene(f"s{i}.depth", stage.depth)
             stages.append((width, depth, slots))
-        return Gene("stem.width", self.stem_width), stages, Gene("head.width", self.head_width)
+        ends = Gene("stem.width", self.stem_width), Gene("head.width", self.head_width)
+        return Gene("resolution", self._sides), ends[0], stages, ends[1]
 
     @cached_property
     def _genes(self) -> tuple[Gene, ...]:
-        stem_width, stages, head_width = self._plan
-        genes = [stem_width]
+        resolution, stem_width, stages, head_width = self._plan
+        genes = [resolution, stem_width]
         for width, depth, slots in stages:
             genes += [width, depth]
             for slot in slots:
@@ -310,6 +325,8 @@ def _slot(prefix: str, menus: tuple[Menu, ...]) -> _Slot:
 def _values(arch: Arch) -> Genes:
     """Return the genes that `arch` would have in any space."""
     values: Genes = {"stem.width": arch.stem.width, "head.width": arch.head.width}
+    if arch.resolution is not None:
+        values["resolution"] = arch.resolution
     for i, stage in enumerate(arch.stages):
         values |= {f"s{i}.width": stage.width, f"s{i}.depth": len(stage.blocks)}
         for j, block in enumerate(stage.blocks):

@@ -82,7 +82,7 @@ def space_from_plain(data: Any, name: str = "unnamed") -> Space:
     Raises:
         SpecError: an unknown or missing key, or a rule broken; the message has the path.
     """
-    data = _mapping(data, "$", ("schema", "name", "stem", "stages", "head"))
+    data = _mapping(data, "$", ("schema", "name", "resolution", "stem", "stages", "head"))
     if data.get("schema") != SCHEMA:
         raise SpecError(f"$.schema: expected {SCHEMA}, but got {data.get('schema')!r}")
     stem = _mapping(data.get("stem", {}), "$.stem", (f.name for f in fields(Stem)))
@@ -99,6 +99,7 @@ def space_from_plain(data: Any, name: str = "unnamed") -> Space:
         stages=tuple(_stage(stage, f"$.stages[{i}]") for i, stage in enumerate(stages)),
         head=from_plain(Head, head | {"width": head_width[0]}, "$.head"),
         head_width=head_width,
+        resolution=_choices(data["resolution"], "$.resolution") if "resolution" in data else (),
     )
 
 
@@ -107,6 +108,7 @@ def space_to_plain(space: Space) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "name": space.name,
+        **({"resolution": list(space.resolution)} if space.resolution else {}),
         "stem": to_plain(space.stem) | {"width": list(space.stem_width)},
         "stages": [
             {

@@ -2,7 +2,8 @@
 
 Grammar, with every field that has its default left out and repeats counted::
 
-    arch  := part (" | " part)*             the stem, the stages, the head
+    arch  := part (" | " part)*             the image, if its size is fixed; stem, stages, head
+    image := "image(resolution=96)"
     stage := "stage(width=24,stride=2): " block (", " block)*
     block := [count "*"] call
     call  := name ["(" field "=" value ("," field "=" value)* ")"]
@@ -48,7 +49,9 @@ def text_to_plain(text: str) -> dict[str, Any]:
     Raises:
         SpecError: a part does not follow the grammar.
     """
-    first, *middle, last = [part.strip() for part in text.split("|")] if "|" in text else ["", ""]
+    parts = [part.strip() for part in text.split("|")] if "|" in text else ["", ""]
+    image = _named("image", parts.pop(0)) if parts[0].startswith("image") else {}
+    first, *middle, last = parts if len(parts) > 1 else ["", ""]
     stages = []
     for i, part in enumerate(middle):
         opening, colon, rest = part.partition(":")
@@ -61,7 +64,7 @@ def text_to_plain(text: str) -> dict[str, Any]:
             for _ in range(count)
         ]
         stages.append(_named("stage", opening) | {"blocks": blocks})
-    return {"stem": _named("stem", first), "stages": stages, "head": _named("head", last)}
+    return image | {"stem": _named("stem", first), "stages": stages, "head": _named("head", last)}
 
 
 def _named(name: str, word: str) -> dict[str, Any]:

@@ -24,12 +24,31 @@ COUNTED = ("params", "macs", "memory_access", "size_bytes")  # what adds up over
 
 
 class CostTable:
-    """The costs of every part at every place, in tables.
+    """The costs of every part at every place, in tables, for each resolution of the space.
 
     Args:
         space: whose parts they are.
         task: what costs are for.
     """
+
+    def __init__(self, space: Space, task: Task) -> None:
+        images = [(task.shape[0], side, side) for side in space.resolution] or [task.shape]
+        self._tables = [_TableOfSize(space, replace(task, shape=image)) for image in images]
+        names = [gene.name for gene in space.genes()]
+        self._column = names.index("resolution") if "resolution" in names else None
+
+    def __call__(self, rows: Array) -> Array:
+        """Return (N, 4): the figures `COUNTED` of `rows` (N, G)."""
+        if self._column is None:
+            return self._tables[0](rows)
+        size, found = rows[:, self._column], np.zeros((len(rows), len(COUNTED)), dtype=int)
+        for choice, table in enumerate(self._tables):
+            found[size == choice] = table(rows[size == choice])
+        return found
+
+
+class _TableOfSize:
+    """A `CostTable` for images of one size."""
 
     def __init__(self, space: Space, task: Task) -> None:
         self._space, self._image = space, task.shape
@@ -60,7 +79,6 @@ class CostTable:
         self._tail = np.array([_row(norm_cost(w)) for w in widths[-1]])
 
     def __call__(self, rows: Array) -> Array:
-        """Return (N, 4): the figures `COUNTED` of `rows` (N, G)."""
         width = self._choice(rows, "stem.width")
         total: Array = self._stem[width]
         last = np.zeros(len(rows), dtype=bool)

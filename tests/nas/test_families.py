@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from nas.families import FAMILIES, one_family_each, variant
@@ -100,3 +102,19 @@ def test_a_knob_that_is_not_offered_gives_way_to_the_nearest_choice():
     mbconv, shuffle = one_family_each(space.within(Budget(), TASK))
     assert mbconv.stages[0].blocks[0].expand == 4  # the published one is 6
     assert shuffle.stages[0].blocks[0].layout == "equal"
+
+
+@pytest.mark.parametrize("sides", [(20, 24, 28), (24, 32), (12, 40)])
+def test_a_warm_start_has_the_resolution_nearest_to_the_images(sides):
+    space = replace(SPACES["small"], resolution=sides)
+    archs = one_family_each(space.within(Budget(), TASK))
+    assert {arch.resolution for arch in archs} == {min(sides, key=lambda side: abs(side - 28))}
+
+
+def test_a_warm_start_that_no_shape_brings_within_the_budget_has_a_lower_resolution():
+    space = replace(SPACES["small"], resolution=(12, 20, 28))
+    for macs, expected in ((700_000, {12, 20, 28}), (1_500_000, {20, 28}), (10**9, {28})):
+        inside = space.within(Budget(macs=macs), TASK)
+        archs = one_family_each(inside)
+        assert all(map(inside.allows, archs))
+        assert {arch.resolution for arch in archs} == expected

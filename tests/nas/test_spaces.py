@@ -42,6 +42,19 @@ def test_the_table_has_them_too(run, toy):
     assert "within" not in done.out
 
 
+def test_bounds_and_samples_are_over_the_resolutions(run, toy, tmp_path):
+    plain = json.loads((toy / "space.json").read_text())
+    least = json.loads(run("space", toy / "space.json", "--input", "1x8x8", "--json").out)
+    most = json.loads(run("space", toy / "space.json", "--input", "1x16x16", "--json").out)
+    path = tmp_path / "sized.json"
+    path.write_text(json.dumps(plain | {"resolution": [8, 12, 16]}))
+    about = json.loads(run("space", path, "--input", "1x28x28", "--json").out)
+    assert about["architectures"] == 3 * most["architectures"]
+    assert about["params"] == most["params"] == least["params"]
+    assert about["macs"] == {"least": least["macs"]["least"], "most": most["macs"]["most"]}
+    assert all(sample["arch"].startswith("image(resolution=") for sample in about["samples"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -58,3 +71,12 @@ def test_bad_input_is_one_line_and_exit_code_2(run, arguments, message):
     assert (done.code, done.out) == (2, "")
     assert message in done.err
     assert len(done.err.strip().splitlines()) == 1
+
+
+def test_a_search_refuses_resolutions_so_far(run, toy, tmp_path):
+    plain = json.loads((toy / "space.json").read_text())
+    path = tmp_path / "sized.json"
+    path.write_text(json.dumps(plain | {"resolution": [8, 12]}))
+    done = run("search", "--data", toy / "images.npz", "--space", path, "--out", tmp_path / "run")
+    assert done.code == 2
+    assert "has `resolution`, which is not searched yet" in done.err

@@ -1,5 +1,7 @@
+import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,9 +10,11 @@ from hypothesis import given
 from search_spaces.arch import Arch, Stage, Task
 from search_spaces.blocks.fe import FE
 from search_spaces.blocks.mbconv import MBConv
+from search_spaces.budget import Budget, fit
 from search_spaces.errors import SpecError
 from search_spaces.heads import Head
 from search_spaces.network import build
+from search_spaces.networks import NETWORKS
 from search_spaces.spaces import SPACES
 from search_spaces.stems import Stem
 from search_spaces.testing import archs
@@ -39,12 +43,43 @@ class TestForms:
         other = Arch(ARCH.stem, (Stage(24, 2, (MBConv(kernel=5), MBConv())),), ARCH.head)
         assert other.digest != ARCH.digest
 
+    def test_digests_are_those_of_before_there_was_a_resolution(self):
+        drawn = [SPACES[name].sample(random.Random(0)) for name in ("small", "mobile")]
+        published = [NETWORKS[name].arch for name in ("mobilenetv2-1.0", "fenet-1.0")]
+        assert [arch.digest for arch in [ARCH, *drawn, *published]] == [
+            "acbd94ec591e", "1d3b15ea5a6b", "5599ab1bdd4b", "893aa37fcc4d", "034916fc7505",
+        ]  # fmt: skip
+
+
+class TestResolution:
+    @given(archs(replace(SMALL, resolution=(20, 28))))
+    def test_json_and_text_hold_it(self, arch):
+        assert Arch.from_json(arch.to_json()) == Arch.from_text(str(arch)) == arch
+        assert str(arch).startswith(f"image(resolution={arch.resolution}) | stem(")
+        assert arch.digest != replace(arch, resolution=None).digest
+
+    @pytest.mark.parametrize("task", [TASK, Task(10, (1, 24, 20)), Task(10, (1, 20, 20))])
+    def test_the_images_are_square_and_of_this_side(self, task):
+        arch, at = replace(ARCH, resolution=20), Task(10, (1, 20, 20))
+        assert arch.on(task) == arch.on(arch.on(task)) == at
+        assert arch.cost(task) == ARCH.cost(at)
+        assert [*arch.parts(task)] == [*ARCH.parts(at)]
+        assert ARCH.on(task) == task
+
+    def test_narrowing_keeps_it(self):
+        arch = replace(ARCH, resolution=20)
+        assert fit(arch, Budget(macs=arch.cost(TASK).macs // 2), TASK).resolution == 20
+
 
 class TestFaults:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
             ("{", r"\$: not JSON"),
+            ('{"schema":1,"stem":{"width":16},"stages":[],"head":{},"resolution":null}',
+             r"\$.resolution: expected int, but got None"),
+            ('{"schema":1,"stem":{"width":16},"stages":[],"head":{},"resolution":4}',
+             r"\$: `resolution` \(=4\) must be from 8 to 1024"),
             ("[]", r"\$.schema: expected"),
             ('{"schema":1}', r"\$: key 'stem' is missing"),
             ('{"schema":1,"stem":{"width":16},"stages":[],"head":{"wdth":8}}',

@@ -1,6 +1,7 @@
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,7 @@ TINY = Space(
     head=Head(),
     head_width=(0, 32),
 )
+SIZED = replace(TINY, name="sized", resolution=(8, 12, 16))
 seeds = st.integers(0, 2**32).map(random.Random)
 
 
@@ -105,6 +107,59 @@ class TestVariation:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.stdout.strip() == SMALL.sample(random.Random(7)).digest
+
+
+class TestResolution:
+    def test_it_is_the_first_gene_and_ordered(self):
+        gene = SIZED.genes()[0]
+        assert gene == ("resolution", (8, 12, 16))
+        assert gene.ordered
+        assert [gene.name for gene in SIZED.genes()[1:]] == [gene.name for gene in TINY.genes()]
+
+    def test_each_architecture_is_there_at_each(self):
+        found = list(SIZED.enumerate())
+        assert len(found) == len(set(found)) == SIZED.size() == 3 * TINY.size()
+        assert set(found) == {
+            replace(a, resolution=r) for a in TINY.enumerate() for r in (8, 12, 16)
+        }
+
+    @given(archs(SIZED), archs(SIZED), seeds)
+    def test_variation_stays_in_the_space(self, first, second, rng):
+        assert SIZED.decode(SIZED.encode(first)) == first
+        assert SIZED.mutate(first, rng) != first
+        child = SIZED.crossover(first, second, rng)
+        assert child.resolution in (first.resolution, second.resolution)
+        SIZED.encode(child)
+
+    def test_a_mutant_may_differ_in_nothing_else(self):
+        arch, rng = SIZED.sample(random.Random(0)), random.Random(0)
+        mutants = [SIZED.mutate(arch, rng) for _ in range(100)]
+        assert any(replace(m, resolution=arch.resolution) == arch for m in mutants)
+
+    def test_one_alone_is_no_gene(self):
+        fixed = replace(TINY, resolution=(12,))
+        assert fixed.genes() == TINY.genes()
+        assert fixed.sample(random.Random(0)).resolution == 12
+
+    def test_other_architectures_are_refused(self):
+        arch = TINY.sample(random.Random(0))
+        with pytest.raises(SpecError, match=r"gene 'resolution' takes \(8, 12, 16\), .* None"):
+            SIZED.encode(arch)
+        for other in (TINY, replace(TINY, resolution=(12,))):
+            with pytest.raises(SpecError, match="fixed parts differ"):
+                other.encode(replace(arch, resolution=16))
+
+    @pytest.mark.parametrize(
+        ("resolution", "message"),
+        [
+            ((16, 8), "`resolution` .* must ascend"),
+            ((4, 8), r"`resolution` \(=4\) must be from 8 to 1024"),
+            ((224, 2048), r"`resolution` \(=2048\) must be from 8 to 1024"),
+        ],
+    )
+    def test_broken_rules_are_named(self, resolution, message):
+        with pytest.raises(SpecError, match=message):
+            replace(TINY, resolution=resolution)
 
 
 class TestRules:

@@ -31,9 +31,18 @@ def test_one_value_stands_for_a_list_and_the_file_names_the_space(tmp_path):
     assert [menu.kind for menu in space.stages[0].blocks] == ["mbconv", "fe"]
 
 
+@pytest.mark.parametrize(("given", "found"), [(28, (28,)), ([20, 28], (20, 28))])
+def test_files_may_give_resolutions(given, found):
+    space = space_from_plain(PLAIN | {"resolution": given})
+    assert space.resolution == found
+    assert space_from_plain(space_to_plain(space)) == space
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"resolution": []}, r"\$.resolution: expected a whole number or a list"),
+        ({"resolution": [28, 20]}, r"`resolution` .* must ascend"),
         ({"schema": 2}, r"\$.schema: expected 1, but got 2"),
         ({"stagse": []}, r"\$: unknown key 'stagse'; did you mean 'stages'"),
         ({"stages": 3}, r"\$.stages: expected a list"),

@@ -46,7 +46,7 @@ def subsets(values, most):
 
 @st.composite
 def spaces(draw):
-    """Small spaces of random stages, with tails, poolings and strides."""
+    """Small spaces of random stages, with tails, poolings, strides and resolutions."""
     menus = st.lists(st.sampled_from(MENUS), min_size=1, max_size=2, unique=True).map(tuple)
     stage = st.builds(
         StageSpace, subsets((8, 16, 24), 2), subsets((1, 2, 3), 2), st.sampled_from((1, 2)), menus
@@ -54,7 +54,8 @@ def spaces(draw):
     stem = Stem(8, stride=draw(st.sampled_from((1, 2))), pool=draw(st.booleans()))
     stages = tuple(draw(st.lists(stage, min_size=1, max_size=2)))
     heads = draw(subsets((0, 16, 32), 2))
-    space = Space("random", stem, draw(subsets((8, 16), 2)), stages, Head(), heads)
+    sides = draw(st.just(()) | subsets((8, 12, 16), 2))
+    space = Space("random", stem, draw(subsets((8, 16), 2)), stages, Head(), heads, sides)
     return replace(space, stages=stages[:1]) if space.size() > 3000 else space
 
 
@@ -102,6 +103,22 @@ class TestCount:
     def test_without_a_limit_it_is_the_size(self):
         assert SMALL.count(NO_LIMIT, TASK) == SMALL.size()
         assert SMALL.count(Budget(params=10**9), TASK) == SMALL.size()
+
+    def test_macs_depend_on_the_resolution_and_params_do_not(self):
+        sides = (8, 12, 16)
+        space, alone = (replace(TINY, resolution=r) for r in (sides, sides[:1]))
+        params = Budget(params=sorted(costs(alone))[len(costs(alone)) // 2])
+        assert space.count(params, TASK) == 3 * alone.count(params, TASK)
+        macs = Budget(macs=sorted(costs(space, "macs"))[len(costs(space, "macs")) // 2])
+        each = [replace(TINY, resolution=(side,)).count(macs, TASK) for side in sides]
+        assert space.count(macs, TASK) == sum(each)
+        assert each == sorted(each, reverse=True)
+        assert each[0] > each[2] > 0
+
+    def test_bins_of_many_resolutions_are_fine_enough(self):
+        space, budget = replace(SMALL, resolution=(16, 20, 24, 28)), Budget(macs=2_000_000)
+        each = [replace(SMALL, resolution=(r,)).count(budget, TASK) for r in space.resolution]
+        assert 0.99 * sum(each) < space.count(budget, TASK) <= sum(each)
 
     @pytest.mark.parametrize("params", [20_000, 300_000])
     def test_bins_are_fine_enough(self, params, monkeypatch):
@@ -153,10 +170,12 @@ class TestSample:
         assert set(observed) <= set(inside)
         assert statistic < limit
 
-    def test_by_genes_proportions_are_those_of_the_space(self):
+    @pytest.mark.parametrize("resolution", [(), (8, 12)])
+    def test_by_genes_proportions_are_those_of_the_space(self, resolution):
         stage = StageSpace((8, 16), (1, 2), 2, MENUS[:2])
-        space = Space("tiny", Stem(8), (8,), (stage,), Head(), (0, 16))
-        subspace = space.within(Budget(params=sorted(costs(space))[len(costs(space)) // 2]), TASK)
+        space = Space("tiny", Stem(8), (8,), (stage,), Head(), (0, 16), resolution)
+        macs = sorted(costs(space, "macs"))
+        subspace = space.within(Budget(macs=macs[len(macs) // 2]), TASK)
         rng, count = random.Random(0), 20_000
         plain = [
             arch for arch in (space.sample(rng) for _ in range(count)) if subspace.allows(arch)

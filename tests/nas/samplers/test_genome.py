@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -22,10 +24,13 @@ MIXED = Genome.flat(
 )
 
 
-@pytest.fixture(params=["small", "mobile"], scope="module")
+SIZED = replace(SPACES["small"], name="sized", resolution=(32, 48, 64))
+
+
+@pytest.fixture(params=[SPACES["small"], SPACES["mobile"], SIZED], ids=lambda space: space.name)
 def problem(request):
     task = Task(10, (3, 64, 64))
-    return Problem(SPACES[request.param], task, (Metric("accuracy", "max"),))
+    return Problem(request.param, task, (Metric("accuracy", "max"),))
 
 
 def archs(problem, rows):
