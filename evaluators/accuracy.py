@@ -34,9 +34,10 @@ class Accuracy:
     share of their channels that do not move. The test images are never looked at.
 
     Args:
-        data: which images.
+        data: which images; an architecture with a resolution sees them at that.
         recipe: how to train; its seed also decides the first weights.
-        rungs: what to train through, instead of the recipe's epochs in one go.
+        rungs: what to train through, instead of the recipe's epochs in one go; resolutions are for
+            images of the task's own size, and are scaled to the architecture's.
         checkpoint: a file with the state at the last of an earlier call's `rungs`, from which this
             one goes on; at the end of this one, it holds that state.
     """
@@ -57,13 +58,15 @@ class Accuracy:
             SpecError: the images are not those of `task`.
         """
         with working(), spending("loading"):  # decoding images is work, too
-            images = load(self.data)
+            images = load(self.data.sized(arch.resolution))
+        whole, task = task.shape[1], arch.on(task)
         found = Task(len(images.classes), images.shape)
         if found != task:
             raise SpecError(f"the images of {self.data.name!r} are {found}, but the task is {task}")
         with spending("building"):
             network = build(arch, task, seed=self.recipe.seed)
-        rungs = self.rungs or (Fidelity(self.recipe.epochs),)
+        given = self.rungs or (Fidelity(self.recipe.epochs),)
+        rungs = tuple(rung.scaled(task.shape[1], whole) for rung in given)
         results = train_to_rung(network, images, self.recipe, rungs, checkpoint=self.checkpoint)
         for result in spending_each("training", results):
             metrics = {

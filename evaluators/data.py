@@ -6,13 +6,14 @@ Importing this module does not import torch; `load` does.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from search_spaces.cost import SIDES
 from search_spaces.errors import DataError, SpecError, UnknownName
 
 from .datasets._folder import read_folder
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["DATASETS", "DataSet", "DataSpec", "Images", "Split", "known_data", "load"]
 
 PUBLISHED_VAL_SHARE = 0.1
-SIDES = range(8, 1025)
 PART = 1_024
 
 
@@ -67,6 +67,21 @@ class DataSpec:
             )
         if self.seed < 0:
             raise SpecError(f"`seed` must not be negative, but is {self.seed}")
+
+    def sized(self, resolution: int | None) -> DataSpec:
+        """Return these images at the resolution of an architecture; if it has none, as they are.
+
+        Raises:
+            SpecError: another size was asked for.
+        """
+        if resolution is None:
+            return self
+        if self.image_size not in (None, resolution):
+            raise SpecError(
+                f"images of {self.image_size} pixels (--image-size) were asked for, but the "
+                f"architecture's `resolution` is {resolution}: leave the size out"
+            )
+        return replace(self, image_size=resolution)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +145,7 @@ class Images:
 _ADOPTED: dict[DataSpec, Images] = {}
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)  # a space may have several resolutions
 def load(spec: DataSpec) -> Images:
     """Return the images that `spec` describes; loaded once, then shared.
 

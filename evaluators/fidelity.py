@@ -51,6 +51,13 @@ class Fidelity:
         if self.resolution < 0:
             raise SpecError(f"`resolution` (={self.resolution}) of a rung must not be negative")
 
+    def scaled(self, side: int, whole: int) -> Fidelity:
+        """Return what this rung for images of `whole` pixels a side is for those of `side`."""
+        if not self.resolution or side == whole:
+            return self
+        smaller = max(SMALLEST_SIDE, round(self.resolution * side / whole))
+        return replace(self, resolution=min(smaller, side))
+
 
 def rungs(kind: str, epochs: int, *, images: int, side: int, eta: int = 3) -> tuple[Fidelity, ...]:
     """Return the rungs of a training of `epochs` epochs, the whole of it last.

@@ -61,7 +61,7 @@ class LatencyModel:
 
     Args:
         latency: the target, how exactly whole networks are measured, and the cache.
-        task: of all networks.
+        task: of all networks; its size of the images is that of those without a resolution.
     """
 
     def __init__(self, latency: Latency, task: Task) -> None:
@@ -76,11 +76,14 @@ class LatencyModel:
         """The networks that were measured end to end, those with blocks unknown here left out."""
         found = []
         for what, timing in sorted(self._stored.items()):
-            if what.startswith(self._prefix):
+            kind, _, text = what.partition(": ")
+            if kind.startswith("network for "):
                 try:
-                    found.append(Network(Arch.from_text(what[len(self._prefix) :]), timing))
+                    arch = Arch.from_text(text)
                 except SpecError:
                     continue
+                if kind == self._kind(arch):
+                    found.append(Network(arch, timing))
         return tuple(found)
 
     @cached_property
@@ -143,7 +146,7 @@ class LatencyModel:
         Raises:
             GraphError: the runtime refuses it.
         """
-        key = self._prefix + str(arch)
+        key = f"{self._kind(arch)}: {arch}"
         if known := self._cache.get(key):
             return known
         program = program_of(arch, self.task, self._target)
@@ -154,9 +157,9 @@ class LatencyModel:
         )
         return self._cache.get(key) or usual
 
-    @property
-    def _prefix(self) -> str:
-        return f"network for {self.task}: "
+    def _kind(self, arch: Arch) -> str:
+        """Return what the cache calls networks like `arch`, whose resolution may be its own."""
+        return f"network for {arch.on(self.task)}"
 
     def _sample(self, network: Network, kinds: tuple[str, ...]) -> Sample:
         row = features(network.arch, self.task, self.part_ms, kinds)

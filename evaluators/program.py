@@ -48,6 +48,7 @@ def program_of(arch: Arch, task: Task, target: Target) -> Prepared:
         TargetUnavailable: a package for the export is missing.
         GraphError: the network cannot be exported.
     """
+    task = arch.on(task)
     channels = task.shape[0]
     network = Normalised(build(arch, task), [0.5] * channels, [0.25] * channels)
     model, example = target.export(network, task.shape), _example(target.batch, task.shape)

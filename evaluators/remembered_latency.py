@@ -35,7 +35,7 @@ class RememberedLatency(Latency):
             CandidateError: the runtime refuses the network.
         """
         cache = LatencyCache(parse_target(self.target), self.cache)
-        key = f"remembered for {task}: {arch}"
+        key = f"remembered for {arch.on(task)}: {arch}"
         timing = cache.get(key)
         if timing is None:
             measured = next(iter(super().__call__(arch, task))).metrics

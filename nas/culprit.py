@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -52,7 +53,8 @@ def _alone(part: Part, model: Model) -> Model:
     names, mean, std = ("", ""), (0.0,) * site.c_in, (1.0,) * site.c_in
     noise = Split(torch.randint(0, 256, (1, *task.shape), dtype=torch.uint8), torch.zeros(1).long())
     images = Images("noise", names, noise, noise, noise, mean, std)
-    return Model(model.arch, task, network, names, mean, std, images)
+    arch = replace(model.arch, resolution=None)  # its map is of any size
+    return Model(arch, task, network, names, mean, std, images)
 
 
 class _Part(nn.Module):

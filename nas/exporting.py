@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from evaluators.data import DataSpec, load
-from search_spaces.arch import Task
+from search_spaces.arch import Arch, Task
 from search_spaces.errors import SpecError
 from search_spaces.network import build
 
@@ -65,7 +65,13 @@ def export_model(
     rounds = any(EXPORTERS[name].origin for name in names)
     directory = find_model(source)
     if directory is None:
-        model = _fresh(source, image, classes, _given(data, data_dir, image))
+        arch = read_arch(source)
+        task = task_of(source, arch, image, classes)
+        given = _given(data, data_dir, arch, image)
+        if given:
+            shape = task.shape if image else given.shape
+            task = Task(classes or len(given.classes), shape)
+        model = _fresh(arch, task, given)
         beside = {provenance.FILE: provenance.to_json(provenance.of_random(_SEED))}
     else:
         model = read(directory)
@@ -127,18 +133,17 @@ def _row(exported: Exported) -> Row:
     return about | {"size_bytes": exported.size_bytes} | exported.figures()
 
 
-def _given(data: str | None, data_dir: str | None, image: str | None) -> Images | None:
+def _given(data: str | None, data_dir: str | None, arch: Arch, image: str | None) -> Images | None:
     """Return the images for fresh weights, in the size that is asked for, if any is."""
     if data is None:
         return None
-    return load(DataSpec(data, data_dir, image_size=square(parse_shape(image)) if image else None))
+    side = square(parse_shape(image)) if image else None
+    return load(DataSpec(data, data_dir, image_size=side).sized(arch.resolution))
 
 
-def _fresh(source: str, image: str | None, classes: int | None, images: Images | None) -> Model:
-    arch, task = read_arch(source), task_of(source, image, classes)
+def _fresh(arch: Arch, task: Task, images: Images | None) -> Model:
     middle = (0.5,) * task.shape[0]
     names, mean, std = tuple(map(str, range(task.classes))), middle, middle
     if images:
-        task = Task(classes or len(images.classes), parse_shape(image) if image else images.shape)
         names, mean, std = images.classes, images.mean, images.std
     return Model(arch, task, build(arch, task, _SEED).eval(), names, mean, std, images)

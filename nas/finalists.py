@@ -63,8 +63,9 @@ class Finish:
 
     def __call__(self, arch: Arch, task: Task) -> Iterator[Report]:
         """Yield a report an epoch; the model's folder is complete when this ends."""
+        data, task = self.data.sized(arch.resolution), arch.on(task)
         with working(), spending("loading"):  # decoding images is work, too
-            images = load(self.data)
+            images = load(data)
         with spending("building"):
             network = build(arch, task, seed=self.recipe.seed)
         checkpoint = self.models / f".{arch.digest}.pt"  # outlives a kill, not the export
@@ -79,7 +80,7 @@ class Finish:
             metrics = {**_tested(network, images), "epochs": read_checkpoint(checkpoint)["epoch"]}
         with spending("exporting"):
             known = provenance.of_run(self.models.parent)
-            known |= provenance.of_training(self.data, images, self.recipe)
+            known |= provenance.of_training(data, images, self.recipe)
             beside = {provenance.FILE: provenance.to_json(known), METRICS_FILE: _json(metrics)}
             directory = self.models / arch.digest
             export(arch, network, task, images, directory, self.formats, beside)

@@ -54,7 +54,7 @@ class Trainee:
 
     Args:
         arch: the architecture; its weights are drawn from the recipe's seed.
-        data: the images, with their splits.
+        data: the images, with their splits; at the architecture's resolution, if it has one.
         recipe: the training.
         teacher: the folder of a model of ours that is followed, if the recipe's `distill` says so.
 
@@ -100,10 +100,11 @@ def full_training(
             training that diverges.
     """
     arch, recipe = trainee.arch, trainee.recipe
+    data = trainee.data.sized(arch.resolution)
     progress.phase("loading")
     with working():  # decoding images is work, too
-        images = load(trainee.data)
-    about = {"digest": arch.digest, **provenance.of_training(trainee.data, images, recipe)}
+        images = load(data)
+    about = {"digest": arch.digest, **provenance.of_training(data, images, recipe)}
     teacher = None
     if trainee.teacher is not None:
         teacher, about["teacher"] = _teacher(trainee.teacher, images, ranks.device)

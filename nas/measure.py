@@ -105,7 +105,7 @@ def _program(network: str, image: str | None, classes: int | None, target: Targe
         return program_of_file(Path(network), target)
     arch = read_arch(network)
     try:
-        return program_of(arch, task_of(network, image, classes), target)
+        return program_of(arch, task_of(network, arch, image, classes), target)
     except GraphError as error:
         raise CandidateError(f"{network}: {target}: {error}") from error
 

@@ -50,6 +50,11 @@ class Model:
     def __post_init__(self) -> None:
         if len(self.classes) != self.task.classes:
             raise SpecError(f"{self.task.classes} classes need as many names, not {self.classes}")
+        if self.arch.on(self.task) != self.task:
+            raise SpecError(
+                f"the architecture is for images of {self.arch.resolution} pixels a side, not for "
+                f"{self.task}"
+            )
         channels = self.task.shape[0]
         if not len(self.mean) == len(self.std) == channels:
             raise SpecError(

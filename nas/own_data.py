@@ -9,6 +9,7 @@ from evaluators.data import DATASETS, DataSpec
 from . import provenance
 from .exporter import ExportError, read
 from .files import read_json
+from .reading import read_arch
 from .runs import read_config
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def own_data(directory: Path, given: str | None = None, data_dir: str | None = N
     if given is None and (run / "run.json").is_file():
         config = read_config(run)
         files = data_dir or config.data_dir
-        return DataSpec(config.data, files, config.download, config.image_size, config.seed)
+        spec = DataSpec(config.data, files, config.download, config.image_size, config.seed)
+        return spec.sized(read_arch(str(directory)).resolution)
     known = _provenance(directory).get("data", {})
     name = given or known.get("name")
     if name is None:

@@ -51,7 +51,7 @@ class Repeat:
     def __call__(self, arch: Arch, task: Task) -> Iterator[Report]:
         """Yield a report an epoch, and one more with the test accuracy."""
         with working(), spending("loading"):
-            images = load(self.data)
+            images = load(self.data.sized(arch.resolution))
         with spending("building"):
             network = build(arch, task, seed=self.recipe.seed)
         training = train_until_settled(network, images, self.recipe, patience=PATIENCE)

@@ -57,7 +57,8 @@ class Setup:
     Attributes:
         config: the options.
         data: which images.
-        task: their shape and classes.
+        sized_data: these at each resolution of the space, ascending; as they are if it has none.
+        task: their shape and classes, at the highest resolution.
         train_images: how many there are to train on.
         val_images: how many there are to validate on.
         space: where candidates come from.
@@ -89,6 +90,10 @@ class Setup:
         self.data = DataSpec(
             config.data, config.data_dir, config.download, config.image_size, config.seed
         )
+        if space is None and config.space:
+            space = find_space(config.space)
+        sides = space.resolution if space else ()
+        self.sized_data = tuple(map(self.data.sized, sides)) or (self.data,)
         self.workers = config.workers or len(cores())
         self.targets = targets_of(config)
         latencies = (Metric(target.column, "min") for target in self.targets)
@@ -108,9 +113,7 @@ class Setup:
             raise ConfigError(
                 f"`workers` (={self.workers}) must be at most the number of cores (={len(cores())})"
             )
-        if space is None and config.space:
-            space = find_space(config.space)
-        images = load(self.data)
+        images = load(self.sized_data[-1])
         self.train_images, self.val_images = len(images.train), len(images.val)
         self.epochs = config.epochs or min(max(3, round(SHOWN / self.train_images)), 60)
         self.rungs = rungs(
@@ -126,10 +129,6 @@ class Setup:
         self.final_epochs = config.final_epochs or 4 * self.epochs
         self.task = Task(len(images.classes), images.shape)
         self.space: Space = space or space_for(images.shape)
-        if self.space.resolution:
-            raise ConfigError(
-                f"space {self.space.name!r} has `resolution`, which is not searched yet"
-            )
         self.budget = Budget(config.budget_params, config.budget_macs, config.budget_size)
         self.sieve = self._sieve(*parse_screen(config.screen)) if config.screen else None
 
@@ -143,7 +142,7 @@ class Setup:
             cpus=config.cpus_per_trial,
             gpus=config.gpus_per_trial,
             concurrency=config.concurrency,
-            data=self.data,
+            data=self.sized_data,
             latency_resources=[target.resource for target in self.targets],
         )
 

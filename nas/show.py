@@ -38,7 +38,8 @@ def describe(
     """
     if per_layer and not fvcore:
         raise SpecError("layers are counted by fvcore: leave out --no-fvcore or --per-layer")
-    found, task = read_arch(arch), task_of(arch, image, classes)
+    found = read_arch(arch)
+    task = task_of(arch, found, image, classes)
     cost = found.cost(task)
     layers = [_layer(part) for part in found.parts(task)]
     counted = _counted_by_fvcore(layers, found, task, per_layer) if fvcore else {}
@@ -58,15 +59,29 @@ def describe(
     }
 
 
-def task_of(arch: str, image: str | None, classes: int | None) -> Task:
-    """Return what is asked for; where nothing is, the usual task of the network named `arch`.
+def task_of(source: str, arch: Arch, image: str | None, classes: int | None) -> Task:
+    """Return what is asked for; where nothing is, the usual task of what `source` names.
+
+    Args:
+        source: where `arch` was read.
+        arch: the architecture.
+        image: shape of the input, if that is asked for.
+        classes: likewise.
 
     Raises:
-        SpecError: `image` is no shape, or `classes` is too small.
+        SpecError: `image` is no shape or not at the architecture's resolution, or `classes` is too
+            small.
     """
-    usual = _usual_task(arch)
+    usual = _usual_task(source)
     shape = parse_shape(image) if image else usual.shape
-    return Task(usual.classes if classes is None else classes, shape)
+    asked = Task(usual.classes if classes is None else classes, shape)
+    task = arch.on(asked)
+    if image and task != asked:
+        sides = "x".join(map(str, task.shape))
+        raise SpecError(
+            f"`--input` (={image}) must be at the architecture's resolution: {sides}, or left out"
+        )
+    return task
 
 
 def _usual_task(arch: str) -> Task:

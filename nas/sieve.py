@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,7 +83,8 @@ class Sieve:
         """
         with working(), torch_threads(1), spending("scoring"):  # one thread: one order of sums
             network = build(arch, self.task, self.seed)
-            return score(self.proxy, network, self._batch, self.seed)
+            batch = _first_batch(self.data.sized(arch.resolution))
+            return score(self.proxy, network, batch, self.seed)
 
     @cached_property
     def limit(self) -> float:
@@ -107,6 +108,7 @@ class Sieve:
         except CandidateError:
             return -np.inf
 
-    @cached_property
-    def _batch(self) -> Batch:
-        return first_batch(load(self.data))
+
+@lru_cache(maxsize=8)  # one for each resolution
+def _first_batch(data: DataSpec) -> Batch:
+    return first_batch(load(data))

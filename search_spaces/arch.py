@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .block import Block, Site, kind_of
 from .codec import from_plain, to_plain
-from .cost import Cost
+from .cost import SIDES, Cost
 from .errors import SpecError
 from .heads import Head, Tail
 from .stems import Stem  # noqa: TC001  # the codec reads the hints of `Arch`
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 SCHEMA = 1
-SIDES = range(8, 1025)  # what a side of an image may be set to
 
 
 @dataclass(frozen=True)

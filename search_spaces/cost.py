@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 FLOAT_BYTES = 4
 
 Size = tuple[int, int]  # height, width of a feature map
+SIDES = range(8, 1025)  # pixels that an image may be brought to
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,13 +36,13 @@ class Worker(Trainable):
         config: dict[str, Any],
         plugins: tuple[Plugin, ...],
         threads: int,
-        shared: tuple[DataSpec, ray.ObjectRef[Any]] | None,
+        shared: list[tuple[DataSpec, ray.ObjectRef[Any]]],
     ) -> None:
         """Make the process ready and take the first job."""
         import torch
 
-        if shared:  # mapped, not copied
-            adopt(shared[0], ray.get(shared[1]))
+        for data, arrays in shared:
+            adopt(data, ray.get(arrays))  # mapped, not copied
 
         torch.set_num_threads(threads)
         for plugin in plugins:  # jobs are made of what they define

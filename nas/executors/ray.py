@@ -62,7 +62,7 @@ class RayExecutor:
         cpus: of a job.
         gpus: of a job; several share one for a fraction.
         concurrency: jobs under way at the same time; None is as many as there is room for.
-        data: images that go into the object store once, and are mapped by all workers.
+        data: sets of images that go into the object store once, and are mapped by all workers.
         latency_resources: what nodes have on which latency is measured; None is the head node.
 
     Attributes:
@@ -76,14 +76,14 @@ class RayExecutor:
         cpus: float = 1,
         gpus: float = 0,
         concurrency: int | None = None,
-        data: DataSpec | None = None,
+        data: tuple[DataSpec, ...] = (),
         latency_resources: Sequence[str | None] = (None,),
     ) -> None:
         self._address = address
         self._cpus, self._gpus = cpus, gpus
         self._concurrency = concurrency
         self._data = data
-        self._shared: tuple[DataSpec, Any] | None = None
+        self._shared: list[tuple[DataSpec, Any]] = []
         self._latency_resources = latency_resources
         self._child = Child()
         self._latency_nodes: LatencyNodes | None = None
@@ -111,7 +111,7 @@ class RayExecutor:
         if self._latency_nodes:
             self._latency_nodes.end()
             self._latency_nodes = None
-        self._shared = None
+        self._shared = []
         if self._ours:
             ray.shutdown()
             self._ours = False
@@ -154,12 +154,12 @@ class RayExecutor:
             _nodes(), self._latency_resources, lambda node: self._fit(node["Resources"])
         )
 
-    def _data_once(self) -> tuple[DataSpec, Any] | None:
+    def _data_once(self) -> list[tuple[DataSpec, Any]]:
         """Put the images into the object store, the first time."""
         import ray
 
-        if self._data and self._shared is None:
-            self._shared = (self._data, ray.put(to_arrays(load(self._data))))
+        if not self._shared:
+            self._shared = [(data, ray.put(to_arrays(load(data)))) for data in self._data]
         return self._shared
 
     def run(

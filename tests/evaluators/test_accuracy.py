@@ -9,8 +9,9 @@ import torch
 
 import evaluators.accuracy
 from evaluators.accuracy import Accuracy
-from evaluators.data import DataSpec, Images, Split
+from evaluators.data import DataSpec, Images, Split, load
 from evaluators.evaluator import EVALUATORS
+from evaluators.fidelity import Fidelity
 from evaluators.recipe import Recipe
 from search_spaces.arch import Arch, Task
 from search_spaces.errors import CandidateError, SpecError
@@ -97,3 +98,30 @@ def test_is_registered_hashable_printable_and_picklable() -> None:
     assert hash(Accuracy()) == hash(Accuracy(DataSpec(), Recipe()))
     assert "epochs=2" in repr(ACCURACY)
     assert [(metric.name, metric.goal) for metric in Accuracy.metrics] == [("accuracy", "max")]
+
+
+def test_an_architecture_with_a_resolution_sees_the_images_at_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evaluators.accuracy, "load", load)
+    sized, task = replace(ARCH, resolution=20), Task(10, (1, 28, 28))
+    recipe = Recipe(epochs=1, batch=512)
+    (found,) = Accuracy(recipe=recipe)(sized, task)
+    at = Accuracy(DataSpec(image_size=20), recipe)
+    (plain,) = at(ARCH, Task(10, (1, 20, 20)))
+    for name in ("accuracy", "loss"):
+        assert found.metrics[name] == plain.metrics[name]
+
+
+def test_a_rung_takes_a_share_of_an_architectures_resolution(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = []
+    monkeypatch.setattr(evaluators.accuracy, "load", load)
+    monkeypatch.setattr(
+        evaluators.accuracy, "train_to_rung", lambda *args, **_: seen.append(args[3]) or iter(())
+    )
+    rungs = Fidelity(1, resolution=16), Fidelity(2)
+    list(Accuracy(rungs=rungs)(replace(ARCH, resolution=24), Task(10, (1, 28, 28))))
+    list(Accuracy(rungs=rungs)(ARCH, Task(10, (1, 28, 28))))
+    assert seen == [(Fidelity(1, resolution=14), Fidelity(2)), rungs]

@@ -8,6 +8,7 @@ import runpy
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,14 @@ def test_spec_can_be_hashed_pickled_and_printed():
 def test_spec_out_of_range(values, message):
     with pytest.raises(SpecError, match=message):
         DataSpec(**values)
+
+
+def test_sized_for_an_architecture():
+    spec = DataSpec("bundled", seed=3)
+    assert spec.sized(None) == spec
+    assert spec.sized(20) == replace(spec, image_size=20) == spec.sized(20).sized(20)
+    with pytest.raises(SpecError, match=r"24 pixels .* were asked .*`resolution` is 20: leave"):
+        replace(spec, image_size=24).sized(20)
 
 
 def test_unknown_name():

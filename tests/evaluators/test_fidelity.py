@@ -74,6 +74,17 @@ def test_a_fidelity_refuses_what_cannot_be(values: dict[str, float], message: st
         Fidelity(**values)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("resolution", "side", "scaled"),
+    [(16, 28, 16), (16, 56, 32), (16, 24, 14), (16, 20, 12), (16, 10, 10), (0, 20, 0)],
+)
+def test_a_rung_keeps_its_proportion_to_an_architectures_resolution(
+    resolution: int, side: int, scaled: int
+) -> None:
+    rung = Fidelity(2, share=0.5, resolution=resolution)
+    assert rung.scaled(side, 28) == replace(rung, resolution=scaled)
+
+
 def test_a_smaller_share_is_part_of_a_larger_one_and_stratified() -> None:
     def kept(share: float, seed: int = 0) -> set[bytes]:
         return {image.numpy().tobytes() for image in reduced(IMAGES, share, 0, seed).train.images}

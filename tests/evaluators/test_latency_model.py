@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -109,6 +110,28 @@ def test_parts_of_a_space_are_those_of_its_networks() -> None:
     parts = {part_key(part) for part in parts_of(SPACE, TASK)}
     for arch in SPACE.enumerate():
         assert {part_key(part) for part in arch.parts(TASK)} <= parts
+
+
+def test_parts_of_a_space_are_at_all_of_its_resolutions() -> None:
+    sized = replace(SPACE, resolution=(8, 12))
+    found = set(parts_of(sized, Task(5, (1, 20, 20))))
+    each = (parts_of(SPACE, Task(5, (1, side, side))) for side in sized.resolution)
+    assert found == set().union(*each)
+
+
+def test_networks_with_a_resolution_are_known_by_it_whatever_the_task(known: Latency) -> None:
+    arch, other = (SPACE.sample(Random(seed)) for seed in (100, 101))
+    cache = LatencyCache(parse_target("cpu"), known.cache)
+    for sized in (replace(arch, resolution=12), replace(other, resolution=8)):
+        key = f"network for {sized.on(TASK)}: {sized}"
+        cache.put(key, Timing(*[1.0] * 3))
+    for task in (TASK, Task(5, (1, 28, 28))):
+        model = LatencyModel(known, task)
+        there = {n.arch for n in model.networks}
+        assert {replace(arch, resolution=12), replace(other, resolution=8)} <= there
+        assert model.measure_network(replace(arch, resolution=12)).ms == 1.0
+    assert sum(n.arch.resolution is None for n in model.networks) == 0  # these are for TASK
+    assert len(LatencyModel(known, Task(5, (3, 12, 12))).networks) == 0
 
 
 def test_a_part_that_the_runtime_refuses_is_a_candidates_fault(

@@ -71,12 +71,3 @@ def test_bad_input_is_one_line_and_exit_code_2(run, arguments, message):
     assert (done.code, done.out) == (2, "")
     assert message in done.err
     assert len(done.err.strip().splitlines()) == 1
-
-
-def test_a_search_refuses_resolutions_so_far(run, toy, tmp_path):
-    plain = json.loads((toy / "space.json").read_text())
-    path = tmp_path / "sized.json"
-    path.write_text(json.dumps(plain | {"resolution": [8, 12]}))
-    done = run("search", "--data", toy / "images.npz", "--space", path, "--out", tmp_path / "run")
-    assert done.code == 2
-    assert "has `resolution`, which is not searched yet" in done.err

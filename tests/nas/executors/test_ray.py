@@ -104,12 +104,12 @@ def test_data_are_put_once_and_mapped(executor, works, toy, monkeypatch):
 
     puts, put = [], ray.put
     monkeypatch.setattr(ray, "put", lambda value: puts.append(value) or put(value))
-    spec = DataSpec(str(toy / "images.npz"))
-    with RayExecutor(None, concurrency=2, data=spec) as sharing:
+    specs = tuple(DataSpec(str(toy / "images.npz"), image_size=side) for side in (8, 16))
+    with RayExecutor(None, concurrency=2, data=specs) as sharing:
         for _ in range(2):
-            reports, _ = run(sharing, [works.Shares(spec)] * 8)
+            reports, _ = run(sharing, [*map(works.Shares, specs)] * 4)
             assert all(r.metrics["mapped"] for found in reports.values() for r in found)
-    assert sum("train" in value for value in puts if isinstance(value, dict)) == 1
+    assert sum("train" in value for value in puts if isinstance(value, dict)) == 2
 
 
 def test_a_training_whose_worker_is_lost_goes_on_from_its_checkpoint(
