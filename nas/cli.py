@@ -261,7 +261,7 @@ def list_(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="blocks|spaces|networks|targets|samplers|proxies|formats|data|models",
+            metavar="blocks|spaces|networks|targets|samplers|proxies|formats|data|recipes|models",
             help="What to list.",
         ),
     ],

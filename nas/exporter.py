@@ -99,6 +99,14 @@ class Exporter:
         """
         raise NotImplementedError
 
+    def digest(self, path: Path) -> str | None:  # noqa: ARG002 most formats tell none
+        """Return the digest of the architecture that a file tells without being run, if it does.
+
+        Raises:
+            NasError: a damaged file.
+        """
+        return None
+
     @classmethod
     def files(cls) -> tuple[str, ...]:
         """Return the names of all its files, that which `open` takes first."""

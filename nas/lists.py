@@ -128,6 +128,16 @@ def _data() -> list[Row]:
     ]
 
 
+def _recipes() -> list[Row]:
+    from .recipe_files import about, recipes
+
+    told = {name: about(name) for name in recipes()}
+    return [
+        {"name": name, "what": what, "fields": ", ".join(f"{k}={v}" for k, v in set_.items())}
+        for name, (what, set_) in told.items()
+    ]
+
+
 def list_models(hub: str) -> list[Row]:
     """Return a row for each version of each model of a hub."""
     from .hub import Hub
@@ -144,6 +154,7 @@ LISTS: dict[str, Callable[[], list[Row]]] = {
     "proxies": _proxies,
     "formats": _formats,
     "data": _data,
+    "recipes": _recipes,
 }
 
 

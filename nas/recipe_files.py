@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,15 @@ def find_recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
 def recipes() -> list[str]:
     """Return the names of the recipes that are shipped."""
     return sorted(path.stem for path in _folder().glob("*.yaml"))
+
+
+def about(name: str) -> tuple[str, dict[str, Any]]:
+    """Return what a shipped recipe says of itself, and the fields that it sets."""
+    path = _shipped(name)
+    lines = path.read_text("utf-8").splitlines()
+    head = takewhile(lambda line: line.startswith("#"), lines)
+    what = " ".join(line.removeprefix("#").strip() for line in head)
+    return what.partition(". ")[0].rstrip(".") + ".", read_plain(path)
 
 
 def _folder() -> Path:

@@ -105,9 +105,10 @@ def read_run(path: Path) -> dict[str, Any]:
         data = read_json(path / "run.json")
     except FileNotFoundError:
         lacks = "it has no run.json" if path.is_dir() else "there is no such folder"
-        raise RunError(
-            f"{path} is not a run folder: {lacks}; name the folder that a run has left"
-        ) from None
+        way_out = "name the folder that a run has left"
+        if (path / "task.json").is_file() or (path / ".training").is_dir():
+            way_out = "it is `nas train` that goes on with a training, by --resume"
+        raise RunError(f"{path} is not a run folder: {lacks}; {way_out}") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is not a run folder: run.json: {error}") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:

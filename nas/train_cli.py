@@ -44,7 +44,7 @@ def train(
     image_size: options.ImageSize = None,
     stream: options.Stream = False,
     recipe: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="default, imagenet, or a YAML file.")
+        str, typer.Option(metavar="NAME|FILE", help="See `nas list recipes`, or a YAML file.")
     ] = "default",
     epochs: Annotated[int | None, _field("Passes over the training images.")] = None,
     batch: Annotated[int | None, _field("Images of a step, of all processes together.")] = None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from search_spaces.errors import NasError
+
 from . import checksums
 from .exporter import CORE, EXPORTERS, ExportError, read
 from .folder import OURS
@@ -11,6 +13,7 @@ from .runs import RunError
 from .sealing import run_faults
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _MARKS = ("task.json", "arch.json", "weights.safetensors", checksums.FILE)
@@ -28,7 +31,9 @@ def verify(directory: Path) -> tuple[list[Path], list[str]]:
     elif any((directory / mark).is_file() for mark in _MARKS):
         models = [directory]
     else:
-        raise RunError(f"{directory} is neither the folder of a model nor of a run")
+        begun = (directory / ".training").is_dir()
+        why = ", but of a training that has not ended" if begun else ""
+        raise RunError(f"{directory} is neither the folder of a model nor of a run{why}")
     found = run_faults(directory) if models != [directory] else []
     told = set(found)  # the run's list and a model's own list may both tell of a file
     found += [fault for model in models for fault in faults(model) if fault not in told]
@@ -54,7 +59,25 @@ def faults(directory: Path) -> list[str]:
     ]
     if not found:
         try:
-            read(directory)
+            digest = read(directory).arch.digest
         except ExportError as error:
             found.append(str(error))
+        else:
+            found += _foreign(directory, known, digest)
     return found
+
+
+def _foreign(directory: Path, names: Iterable[str], digest: str) -> Iterator[str]:
+    """Yield a line for each file that says itself that it is of another architecture."""
+    for format_ in EXPORTERS:
+        exporter = EXPORTERS[format_]()
+        if exporter.file not in names:
+            continue
+        path = directory / exporter.file
+        try:
+            told = exporter.digest(path)
+        except NasError as error:
+            yield str(error)
+            continue
+        if told not in (None, digest):
+            yield f"{path}: is of architecture {told}, not {digest}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -11,7 +13,7 @@ from ..exporter import EXPORTERS, Exporter, Model
 from ._graph import exported, refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -46,7 +48,7 @@ with torch.inference_mode():
 
     def open(self, path: Path) -> Runner:
         """See `Exporter.open`; trusts the file."""
-        with refusals(f"{path}: torch.export"):
+        with refusals(f"{path}: torch.export"), _silence():
             network: Any = torch.export.load(path).module()
 
         @torch.inference_mode()
@@ -55,3 +57,15 @@ with torch.inference_mode():
             return found
 
         return scores
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep `torch.export.load` from logging the traceback of a first try before its second."""
+    log = logging.getLogger("torch.export")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)

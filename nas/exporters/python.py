@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from evaluators.runtimes import GraphError
+
 from ..exporter import EXPORTERS, Exporter, ExportError, Model
+from ..files import read_text
 from . import _standalone
 from ._graph import refusals
 from ._layout import Call, layout
@@ -77,6 +80,7 @@ def load(weights: str | Path = Path(__file__).with_name("weights.safetensors")) 
     network.load_state_dict(read_weights(Path(weights)))
     return network.to(memory_format=torch.channels_last).eval()
 '''
+_DIGEST = re.compile(r"^Architecture ([0-9a-f]+), ", re.MULTILINE)  # in the header
 
 
 @EXPORTERS.register("python")
@@ -128,6 +132,14 @@ with torch.inference_mode():
         with refusals(f"{path}: Python"):
             network: nn.Module = runpy.run_path(str(path))["load"]()
         return torch.inference_mode()(network)
+
+    def digest(self, path: Path) -> str | None:
+        """See `Exporter.digest`."""
+        try:
+            found = _DIGEST.search(read_text(path))
+        except ValueError as error:
+            raise GraphError(f"{path}: {error}") from error
+        return found and found[1]
 
 
 def _steps(wants_image: list[str]) -> str:

@@ -100,7 +100,7 @@ def test_show_prints_what_was_published(run):
 
 
 @pytest.mark.parametrize(
-    "what", ["blocks", "spaces", "networks", "targets", "samplers", "proxies", "data"]
+    "what", ["blocks", "spaces", "networks", "targets", "samplers", "proxies", "data", "recipes"]
 )
 def test_lists_have_names_in_both_forms(run, what):
     rows = json.loads(run("list", what, "--json").out)

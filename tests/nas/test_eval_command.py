@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -123,6 +125,18 @@ def test_a_format_that_runs_code_is_named_and_warned_of(
     done = capsys.readouterr()
     assert "model.torchscript.pt runs code that stands in it, so trust it first" in done.err
     assert "model.torchscript.pt" in done.out
+
+
+def test_a_damaged_graph_of_pytorch_is_one_line_beside_the_warning(
+    photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "theirs.pt2").write_bytes(b"no archive at all")
+    command = [sys.executable, "-m", "nas", "eval", str(tmp_path / "theirs.pt2")]
+    command += ["--format", "pt2", "--data", str(photos)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0].startswith("warning: opening ")
+    assert done.stderr.count("\n") == 2, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evaluators.recipe import Recipe
+from nas.lists import LISTS
 from nas.recipe_files import find_recipe, recipes
 from search_spaces.errors import SpecError
 
@@ -17,6 +18,17 @@ def test_every_shipped_recipe_is_one() -> None:
     for name in recipes():
         assert isinstance(find_recipe(name), Recipe)
     assert find_recipe("imagenet").peak_lr == 0.5
+
+
+def test_the_list_says_what_a_shipped_recipe_is_for_and_changes() -> None:
+    small, large = LISTS["recipes"]()
+    assert small == {
+        "name": "default",
+        "what": "For small images: as in a search, but for longer.",
+        "fields": "epochs=60",
+    }
+    assert large["what"].startswith("For ImageNet-1k at 224x224")
+    assert "epochs=240, batch=1024, lr=0.0625" in large["fields"]
 
 
 def test_a_file_sets_fields_and_flags_override_it(tmp_path: Path) -> None:

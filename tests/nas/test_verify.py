@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nas.checksums import FILE, sha256, text
+from nas.checksums import FILE, seal, sha256, text
 from nas.config import SearchConfig
 from nas.exporter import Model, save
 from nas.finalists import keep_metrics
-from nas.runs import LOCK_FILE, RunError, create_run, update_run
+from nas.runs import LOCK_FILE, RunError, create_run, read_run, update_run
 from nas.sealing import refuse_changed, seal_run, unseal_run
 from nas.verify import verify
 from search_spaces.arch import Arch, Task
@@ -92,6 +92,36 @@ def test_a_file_that_came_later_is_found(run: Path, name: str) -> None:
 def test_a_model_that_is_gone_is_found(run: Path) -> None:
     shutil.rmtree(run / "models" / ARCH.digest)
     assert any("weights.safetensors: is missing" in line for line in verify(run)[1])
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "network.py"])
+def test_a_file_of_another_architecture_is_found_whatever_the_list_says(
+    run: Path, tmp_path: Path, name: str
+) -> None:
+    other = Arch.from_text("stem(width=8) | stage(width=24,stride=2): csc | head")
+    model = Model(other, TASK, build(other, TASK, seed=1).eval(), ("a", "b", "c"), (0.3,), (0.2,))
+    save(model, tmp_path / "other", ["onnx", "python"])
+    folder = run / "models" / ARCH.digest
+    shutil.copy(tmp_path / "other" / name, folder)
+    seal(folder, [name])
+    told = f"{folder / name}: is of architecture {other.digest}, not {ARCH.digest}"
+    assert verify(run)[1] == [told]
+
+
+def test_a_training_that_was_killed_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / ".training").mkdir()
+    with pytest.raises(RunError, match="nor of a run, but of a training that has not ended"):
+        verify(tmp_path)
+    with pytest.raises(RunError, match="`nas train` that goes on with a training, by --resume"):
+        read_run(tmp_path)
+
+
+def test_a_graph_that_cannot_be_read_is_found_whatever_the_list_says(run: Path) -> None:
+    folder = run / "models" / ARCH.digest
+    (folder / "model.onnx").write_bytes(b"no graph at all")
+    seal(folder, ["model.onnx"])
+    (line,) = verify(run)[1]
+    assert line.startswith(f"{folder / 'model.onnx'}: ")
 
 
 def test_a_model_may_get_further_formats(run: Path) -> None:
