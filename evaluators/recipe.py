@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from search_spaces.errors import SpecError
 
 REFERENCE_BATCH = 128
-_LEAST = {"epochs": 1, "batch": 4, "crop": 0, "clip": 0, "seed": 0, "randaugment": 0}
+_LEAST = {"epochs": 1, "batch": 4, "crop": 0, "seed": 0, "randaugment": 0}
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Recipe:
         for name in ("lr", "temperature"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SpecError(f"`{name}` (={getattr(self, name)}) must be finite, above 0")
-        for name in ("weight_decay", "shift_penalty", "mixup", "cutmix"):
+        for name in ("weight_decay", "shift_penalty", "mixup", "cutmix", "clip"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SpecError(f"`{name}` (={getattr(self, name)}) must be finite, 0 or more")
         if self.shift_norm not in ("l1", "l2"):

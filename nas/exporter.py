@@ -31,6 +31,7 @@ from .files import write_bytes
 from .model import CORE, SCHEMA, ExportError, Model, describe
 from .model_files import load, read
 from .rounding import Rounding, rounding
+from .runs import TRAINING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -170,7 +171,7 @@ def save(
 
     Args:
         model: what is written.
-        directory: made if missing; files of another model in it are replaced.
+        directory: new, empty, or a model's; files of another model in it are replaced.
         formats: names in `EXPORTERS`.
         images: (B, C, H, W) from 0 to 1, to compare with; by default test images of the model's
             data, or of the bundled ones.
@@ -180,10 +181,12 @@ def save(
 
     Raises:
         UnknownName: an unknown format.
-        ExportError: a file differs from the network, or cannot be written.
+        ExportError: a file differs from the network, or cannot be written; or `directory` holds
+            something else than a model.
     """
     from .culprit import encoded
 
+    _refuse_other(directory)
     origins = (name for format_ in formats for name in (EXPORTERS[format_].origin, format_))
     exporters = {name: EXPORTERS[name]() for name in filter(None, ("safetensors", *origins))}
     contents = {"arch.json": model.arch.to_json().encode(), "task.json": describe(model).encode()}
@@ -197,6 +200,15 @@ def save(
         found = [_compared(name, exporters, model, draft, images) for name in exporters]
         _publish(draft, directory, _figures(each for each in found if timed or each.rounding))
     return [replace(each, path=directory / each.path.name) for each in found]
+
+
+def _refuse_other(directory: Path) -> None:
+    """Refuse a folder in which somebody else's files might be replaced."""
+    if not directory.is_dir() or not any(directory.iterdir()) or (directory / TRAINING).is_dir():
+        return
+    listed = checksums.read(directory) if (directory / checksums.FILE).exists() else {}
+    if "task.json" not in listed:  # a run has a list, too
+        raise ExportError(f"{directory} holds something else than a model; choose another --out")
 
 
 def _compared(

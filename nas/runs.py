@@ -29,6 +29,7 @@ except ImportError:  # Windows
 
 SCHEMA = 1
 LOCK_FILE = "run.lock"  # stays; it is the lock on it that counts, and who holds it is written in it
+TRAINING = ".training"  # folder in which `nas train` keeps what it needs for a resume
 SPACE_FILE = "space.json"  # the space as a search found it, whatever becomes of its file
 _PACKAGES = ("nas-compact", "torch", "optuna", "onnxruntime", "numpy", "pandas")
 
@@ -106,7 +107,7 @@ def read_run(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         lacks = "it has no run.json" if path.is_dir() else "there is no such folder"
         way_out = "name the folder that a run has left"
-        if (path / "task.json").is_file() or (path / ".training").is_dir():
+        if (path / "task.json").is_file() or (path / TRAINING).is_dir():
             way_out = "it is `nas train` that goes on with a training, by --resume"
         raise RunError(f"{path} is not a run folder: {lacks}; {way_out}") from None
     except (OSError, ValueError) as error:

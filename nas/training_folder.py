@@ -21,7 +21,7 @@ from search_spaces.errors import NasError
 from . import provenance
 from .files import read_json, write_text
 from .folder import METRICS_FILE
-from .runs import locked
+from .runs import TRAINING, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from evaluators.ranks import Ranks
 
-_HIDDEN, _ABOUT, _CHECKPOINT = ".training", "training.json", "checkpoint.pt"
+_ABOUT, _CHECKPOINT = "training.json", "checkpoint.pt"
 _SAME = ("digest", "data", "recipe", "teacher")  # what makes two trainings one
 
 
@@ -53,7 +53,7 @@ def training_folder(
         TrainingError: the folder holds something else, or cannot be written.
     """
     wanted = json.loads(json.dumps({key: about.get(key) for key in _SAME}))
-    hidden, finished = out / _HIDDEN, _finished(out, wanted, resume)
+    hidden, finished = out / TRAINING, _finished(out, wanted, resume)
     ranks.wait()  # nobody writes before all have looked
     if finished:
         yield None
@@ -89,12 +89,12 @@ def _finished(out: Path, wanted: Mapping[str, Any], resume: bool) -> bool:
     if not resume:
         raise TrainingError(f"{out} holds a training; go on with --resume, or choose another")
     _refuse_difference(out, known, wanted)
-    return not (out / _HIDDEN).is_dir()
+    return not (out / TRAINING).is_dir()
 
 
 def close(out: Path) -> None:
     """Remove what only a training under way needs; and the folder, if nothing else is in it."""
-    shutil.rmtree(out / _HIDDEN, ignore_errors=True)
+    shutil.rmtree(out / TRAINING, ignore_errors=True)
     with suppress(OSError):
         out.rmdir()
 
@@ -102,8 +102,8 @@ def close(out: Path) -> None:
 def _known(out: Path) -> dict[str, Any] | None:
     """Return what the training in `out` is about; None if there is none."""
     try:
-        if (out / _HIDDEN / _ABOUT).exists():
-            return dict(read_json(out / _HIDDEN / _ABOUT))
+        if (out / TRAINING / _ABOUT).exists():
+            return dict(read_json(out / TRAINING / _ABOUT))
         if not (out / METRICS_FILE).exists():
             return None
         known = read_json(out / provenance.FILE)

@@ -9,7 +9,7 @@ from search_spaces.errors import NasError
 from . import checksums
 from .exporter import CORE, EXPORTERS, ExportError, read
 from .folder import OURS
-from .runs import RunError
+from .runs import TRAINING, RunError
 from .sealing import run_faults
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def verify(directory: Path) -> tuple[list[Path], list[str]]:
     elif any((directory / mark).is_file() for mark in _MARKS):
         models = [directory]
     else:
-        begun = (directory / ".training").is_dir()
+        begun = (directory / TRAINING).is_dir()
         why = ", but of a training that has not ended" if begun else ""
         raise RunError(f"{directory} is neither the folder of a model nor of a run{why}")
     found = run_faults(directory) if models != [directory] else []

@@ -25,6 +25,8 @@ from tests.evaluators.toy import RECIPE
         ("weight_decay", -1.0),
         ("shift_penalty", -1.0),
         ("shift_penalty", math.nan),
+        ("clip", -1.0),
+        ("clip", math.nan),
         ("shift_norm", "l3"),
     ],
 )

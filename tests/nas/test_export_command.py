@@ -13,8 +13,10 @@ import nas
 from nas.checksums import FILE, read, seal, text
 from nas.cli import main
 from nas.exporter import ExportError, Model, save
+from nas.exporter import read as read_model
 from nas.exporting import find_model
 from nas.finalists import keep_metrics
+from nas.sealing import seal_run
 from search_spaces.arch import Arch, Task
 from search_spaces.network import build
 
@@ -122,6 +124,33 @@ def test_a_file_is_no_folder_to_export_to(
     )
     assert capsys.readouterr().err.strip() == error
     assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_run_is_no_folder_to_export_to(
+    run: Path, sealed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if sealed:
+        seal_run(run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert call("export", run, "--out", run) == 2
+    error = f"error: {run} holds something else than a model; choose another --out\n"
+    assert capsys.readouterr().err == error
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    with pytest.raises(ExportError, match="holds something else than a model"):
+        save(read_model(model_of(run)), run)
+
+
+def test_a_folder_of_something_else_is_left_alone(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("mine")
+    assert call("export", run, "--out", tmp_path / "mine") == 2
+    assert "holds something else than a model; choose another --out" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "README.md").read_text() == "mine"
+    (tmp_path / "empty").mkdir()
+    assert call("export", run, "--format", "safetensors", "--out", tmp_path / "empty") == 0
 
 
 def test_a_whole_run_is_verified(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
