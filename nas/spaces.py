@@ -45,6 +45,7 @@ def describe_space(name: str, image: str, classes: int, budget: Budget, seed: in
         "space": space.name,
         "input": list(task.shape),
         "classes": classes,
+        "resolution": list(space.resolution),
         "architectures": space.size(),
         "genes": len(space.genes()),
         **{cost: bounds(space, task, cost)._asdict() for cost in ("params", "macs")},
@@ -61,6 +62,8 @@ def print_space(description: Row, console: Console) -> None:
     facts = Table(box=None, show_header=False)
     facts.add_row("architectures", _many(description["architectures"]))
     facts.add_row("genes", str(description["genes"]))
+    if description["resolution"]:
+        facts.add_row("resolution", ", ".join(map(str, description["resolution"])))
     for cost, title in (("params", "params"), ("macs", "MACs")):
         least, most = description[cost].values()
         facts.add_row(title, f"{format_count(least)} to {format_count(most)}")

@@ -40,6 +40,7 @@ def test_the_table_has_them_too(run, toy):
     assert "architectures  264" in done.out
     assert done.out.count("stem(width=8)") == 5
     assert "within" not in done.out
+    assert "resolution" not in done.out
 
 
 def test_bounds_and_samples_are_over_the_resolutions(run, toy, tmp_path):
@@ -53,6 +54,8 @@ def test_bounds_and_samples_are_over_the_resolutions(run, toy, tmp_path):
     assert about["params"] == most["params"] == least["params"]
     assert about["macs"] == {"least": least["macs"]["least"], "most": most["macs"]["most"]}
     assert all(sample["arch"].startswith("image(resolution=") for sample in about["samples"])
+    assert about["resolution"] == [8, 12, 16]
+    assert "resolution     8, 12, 16" in run("space", path).out
 
 
 @pytest.mark.parametrize(
