@@ -28,6 +28,7 @@ Runner = Callable[[Tensor], Tensor]  # (B, C, H, W) from 0 to 1 -> (B, classes)
 COMPARED = 32  # images on which a file must agree with the network
 TOLERANCE = 1e-4  # float32 sums in another order differ by less: see docs/export.md
 _RUNS, _WARM_UP = 30, 6
+_SETTLING_MS = 2.0
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,23 @@ def latency(run: Runner, image: Tensor) -> tuple[float, float, float]:
 def in_turn(run: Runner, other: Runner, image: Tensor) -> tuple[float, float, float]:
     """Return the median ratio of their times on `image`, between the ends of its interval.
 
-    They run one after the other, so that both see the same machine.
+    They run one after the other, so that both see the same machine; each for a while before it is
+    timed, for the other leaves the caches cold, which one run of a small network is too short for.
     """
     for _ in range(_WARM_UP):
         run(image), other(image)
-    low, median, high = interval([_ms(run, image) / _ms(other, image) for _ in range(_RUNS)])
+    low, median, high = interval(
+        [_settled_ms(run, image) / _settled_ms(other, image) for _ in range(_RUNS)]
+    )
     return low, median, high
+
+
+def _settled_ms(run: Runner, image: Tensor) -> float:
+    begun = perf_counter()
+    run(image)
+    while 1e3 * (perf_counter() - begun) < _SETTLING_MS:
+        run(image)
+    return _ms(run, image)
 
 
 def _ms(run: Runner, image: Tensor) -> float:
