@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS latency (
 """
 WAIT_S = 60.0  # for another process's write, which takes milliseconds
 
-GRAPHS = 2  # raised where the graph of a network changes: times of the old one are not its
+EDITION = 3  # raised where networks get other graphs, or are timed otherwise: old times are void
 
 _checked: set[Path] = set()  # files that were found whole in this process
 
@@ -85,7 +85,7 @@ class LatencyCache:
 
     @property
     def _owner(self) -> tuple[str, str, str]:
-        return device(), str(self.target), f"{self.target.runtime}, graphs {GRAPHS}"
+        return device(), str(self.target), f"{self.target.runtime}, edition {EDITION}"
 
     def _run(
         self, query: str, *more: str, values: tuple[object, ...] = ()

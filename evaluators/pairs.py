@@ -1,10 +1,11 @@
 """Timing by pairs: a network beside another one, so that both see the same machine.
 
-A **round** loads both models afresh, warms them up, and times them in turn; the quickest timing of
-each is its time in this round, and their ratio is one sample. What disturbs the machine for a while
-slows both, what disturbs it for a moment misses one of the ten, and what a session owes to luck
-(where its memory lies) is drawn anew each round. The median of the ratios is reported, with a
-bootstrap interval. docs/latency.md has what else was tried.
+A **round** loads both models afresh, warms them up, and times them in turn, each settled again
+after the other one; the quickest timing of each is its time in this round, and their ratio is one
+sample. What disturbs the machine for a while slows both, what disturbs it for a moment misses one
+of the nine, and what a session owes to luck (where its memory lies) is drawn anew each round. The
+median of the ratios is reported, with a bootstrap interval. docs/latency.md has what else was
+tried.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 Program = Callable[[], AbstractContextManager["Timer"]]  # loads a model afresh, ready to be timed
 
 LEAST_MS = 0.2  # that one timing takes: a thousand times what reading the clock does
-LONG_MS = 2.0  # a run of this length finds its caches as it needs them; others get one before
+SETTLE_MS = 2.0  # of runs before a network is timed: the other one has left it cold caches
+TURNS, TIMINGS = 3, 3  # of a round, and of a turn
 ROUNDS = 10  # at least, unless the time is up
 FEW_ROUNDS = 5  # with fewer an interval means nothing
 POLLUTED = 1.1  # a round in which the other network took this many times its usual is repeated
@@ -185,22 +187,32 @@ def rounds(ours: Program, theirs: Program, target: Target) -> Iterator[Round]:
             ours() as a,
             theirs() as b,
         ):
-            yield _round(a, b, target.runs)
+            yield _round(a, b) if target.repeats else Round(a(1), b(1), 1)
 
 
-def _round(ours: Timer, theirs: Timer, runs: int) -> Round:
-    if runs == 1:
-        return Round(ours(1), theirs(1), 1)
+def _round(ours: Timer, theirs: Timer) -> Round:
     once = warm_up(ours), warm_up(theirs)
-    calls = [max(1, round(LEAST_MS / ms)) for ms in once]
     times: tuple[list[float], list[float]] = ([], [])
-    for i in range(runs):
-        for which in (0, 1) if i % 2 else (1, 0):
-            timer = (ours, theirs)[which]
-            if once[which] < LONG_MS:
-                timer(1)  # refills the caches
-            times[which].append(timer(calls[which]))
-    return Round(min(times[0]), min(times[1]), runs * calls[0])
+    for turn in range(TURNS):
+        for which in (0, 1) if turn % 2 else (1, 0):
+            times[which].append(settled((ours, theirs)[which], once[which]))
+    return Round(min(times[0]), min(times[1]), TURNS * TIMINGS * _calls(once[0]))
+
+
+def settled(timer: Timer, once_ms: float) -> float:
+    """Return the quickest of a few timings in a row, in ms, after the runs that it takes to settle.
+
+    Args:
+        timer: of a network.
+        once_ms: what one run takes, roughly.
+    """
+    if settling := int(SETTLE_MS / once_ms):
+        timer(settling)
+    return min(timer(_calls(once_ms)) for _ in range(TIMINGS))
+
+
+def _calls(once_ms: float) -> int:
+    return max(1, round(LEAST_MS / once_ms))
 
 
 def warm_up(timer: Timer) -> float:

@@ -83,7 +83,7 @@ def part_program(part: Part, target: Target) -> Program:
         model = target.export(build_part(part), *shapes)
     except GraphError as error:
         raise CandidateError(f"{part.name} {part_key(part)}: {target}: {error}") from error
-    return lambda: target.load(model, *examples)
+    return lambda: target.load_part(model, *examples)
 
 
 def _clean_round(ours: Program, theirs: Program, target: Target, usual_ms: float) -> Round:

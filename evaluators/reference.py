@@ -18,7 +18,7 @@ from search_spaces.arch import Arch, Task
 
 from .cores import cores, pinned
 from .latency_cache import Timing
-from .pairs import LEAST_MS, warm_up
+from .pairs import TURNS, settled, warm_up
 from .program import program_of
 from .quiet import measuring
 
@@ -55,17 +55,15 @@ def calibrated(program: Program, known: LatencyCache) -> Timing:
         return timing
     target = known.target
     times = []
-    for core in islice(cycle(cores()), ROUNDS if target.runs > 1 else 5):
+    for core in islice(cycle(cores()), ROUNDS if target.repeats else 5):
         with measuring(), pinned(core) if target.pins else nullcontext(), program() as timer:
-            times.append(_quickest(timer, target.runs))
+            times.append(_quickest(timer) if target.repeats else timer(1))
         sleep(PAUSE_S)
     low, ms, high = np.quantile(times, [0, 0.25, 0.5])
     known.put(KEY, Timing(float(ms), float(low), float(high)))
     return known.get(KEY) or Timing(float(ms), float(low), float(high))
 
 
-def _quickest(timer: Timer, runs: int) -> float:
-    if runs == 1:
-        return timer(1)
-    calls = max(1, round(LEAST_MS / warm_up(timer)))
-    return min(timer(calls) for _ in range(runs))
+def _quickest(timer: Timer) -> float:
+    once = warm_up(timer)
+    return min(settled(timer, once) for _ in range(TURNS))

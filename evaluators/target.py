@@ -55,7 +55,7 @@ class Target:
                 raise SpecError(f"`{option.name}` (={value!r}) must be one of {', '.join(choices)}")
 
     runtimes: ClassVar[tuple[str, ...]] = ()  # the packages whose versions a latency depends on
-    runs: ClassVar[int] = 10  # timings of a round, of which the quickest counts
+    repeats: ClassVar[bool] = True  # a round times a model often; else once: it does so itself
 
     def export(self, network: nn.Module, *shapes: tuple[int, int, int]) -> Any:
         """Return `network` in the form that `load` takes: by way of an ONNX file of any batch size.
@@ -88,6 +88,13 @@ class Target:
             GraphError: the runtime cannot run this model.
         """
         raise NotImplementedError
+
+    def load_part(self, model: Any, *examples: Tensor) -> AbstractContextManager[Timer]:
+        """Make ready to time a part of a network: as `load`, without what a call by itself costs.
+
+        A network is called once, its parts are not.
+        """
+        return self.load(model, *examples)
 
     @property
     def pins(self) -> bool:

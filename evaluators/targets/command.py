@@ -53,7 +53,7 @@ class Command(Target):
     timeout: float = 600.0
     program: str = ""
 
-    runs = 1
+    repeats = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

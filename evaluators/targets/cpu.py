@@ -26,9 +26,26 @@ class Cpu(CpuTarget):
 
     @contextmanager
     def load(self, model: bytes, *examples: Tensor) -> Iterator[Timer]:
-        """See `Target.load`."""
+        """See `Target.load`: a run is a plain call, as programs in Python make it."""
         bound = session(model, self.threads)
-        binding = bound.io_binding()  # spares 3 us a call, a third of the smallest networks' time
+        names = [source.name for source in bound.get_inputs()]  # inputs that are not used go
+        feed = {
+            name: example.contiguous().numpy()
+            for name, example in zip(names, examples, strict=False)
+        }
+
+        def step() -> None:
+            bound.run(None, feed)
+
+        with refusals():
+            step()
+        yield self.timer(step)
+
+    @contextmanager
+    def load_part(self, model: bytes, *examples: Tensor) -> Iterator[Timer]:
+        """See `Target.load_part`: inputs and outputs are bound, which spares 3 to 20 us a run."""
+        bound = session(model, self.threads)
+        binding = bound.io_binding()
         values = [example.contiguous().numpy() for example in examples]  # the binding keeps none
 
         def step() -> None:

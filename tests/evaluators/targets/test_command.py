@@ -56,7 +56,7 @@ def test_one_call_is_one_run_of_the_program(tmp_path: Path) -> None:
     target = program(tmp_path, f"open({str(log)!r}, 'a').write('x'); print(3)")
     assert run(target, calls=7) == 3
     assert log.read_text() == "x"
-    assert target.runs == 1
+    assert not target.repeats
     assert not target.pins
 
 
