@@ -2,7 +2,7 @@
 
 Whoever measures looks here again within `quiet.measuring()`, which one process of a machine is in
 at a time, and writes before leaving it: nothing is measured twice, and a process that is killed
-leaves what it had written. A file that is no such cache is set aside and begun anew.
+leaves what it had written. A file that is no such cache is set aside, once, and begun anew.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,14 @@ from search_spaces.errors import NasError
 
 from .device import device
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .target import Target
 
 log = logging.getLogger(__name__)
@@ -94,14 +101,16 @@ class LatencyCache:
         arguments = values or (*self._owner, *more)
         try:
             return self._try(query, arguments)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                raise NasError(f"{self.path} is locked by another process") from None
-            self._set_aside(error)
-            return self._try(query, arguments)
+        except sqlite3.OperationalError as error:  # a full disk, say: the file may be sound
+            raise NasError(f"the latency cache {self.path} cannot be used: {error}") from None
+        except sqlite3.DatabaseError:
+            return self._anew(query, arguments)
 
     def _try(self, query: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise NasError(f"the latency cache {self.path} cannot be made: {error}") from None
         with closing(sqlite3.connect(self.path, timeout=WAIT_S)) as file, file:
             (kind,) = file.execute("PRAGMA application_id").fetchone()
             if kind != APPLICATION:
@@ -117,15 +126,32 @@ class LatencyCache:
                 _checked.add(self.path)
             return file.execute(query, arguments).fetchall()
 
-    def _set_aside(self, error: Exception) -> None:
-        aside = self.path.with_name(f"{self.path.name}.unreadable")
-        log.warning(
-            "%s is no latency cache (%s): begun anew, the old one is %s",
-            self.path,
-            error,
-            aside.name,
-        )
-        os.replace(self.path, aside)
+    def _anew(self, query: str, arguments: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """Set the file aside, unless another process has done so in the meantime."""
+        with _alone(self.path):
+            try:
+                return self._try(query, arguments)
+            except sqlite3.DatabaseError as error:
+                aside = self.path.with_name(f"{self.path.name}.unreadable")
+                log.warning(
+                    "%s is no latency cache (%s): begun anew, the old one is %s",
+                    self.path,
+                    error,
+                    aside.name,
+                )
+            os.replace(self.path, aside)
+            for rest in ("-journal", "-wal"):  # else they would be played into the new file
+                self.path.with_name(self.path.name + rest).unlink(missing_ok=True)
+            return self._try(query, arguments)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep out other processes that find `path` damaged, too."""
+    with path.with_name(f"{path.name}.lock").open("w") as file:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def default_path() -> Path:

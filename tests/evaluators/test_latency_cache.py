@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from evaluators import latency_cache
 from evaluators.latency_cache import LatencyCache, Timing
 from evaluators.targets.cpu import Cpu
 from evaluators.targets.cpu_torch import CpuTorch
+from search_spaces.errors import NasError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +92,47 @@ def test_an_unreadable_cache_is_set_aside_with_a_warning(
     assert cache.get("stem") == TIMING
     assert "begun anew" in caplog.text
     assert (tmp_path / "latency.sqlite.unreadable").read_bytes() == spoilt
+
+
+def test_two_processes_that_find_it_damaged_set_it_aside_once(tmp_path: Path) -> None:
+    path = tmp_path / "latency.sqlite"
+    _garbage(path)
+    spoilt = path.read_bytes()
+    first, second = LatencyCache(Cpu(), path), LatencyCache(Cpu(), path)
+    first.put("stem", TIMING)  # the second has found the damage by now, and sets aside later
+    assert second._anew("SELECT count(*) FROM latency", ()) == [(1,)]
+    assert first.get("stem") == TIMING
+    assert (tmp_path / "latency.sqlite.unreadable").read_bytes() == spoilt
+
+
+def test_the_journal_of_a_damaged_cache_does_not_reach_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "latency.sqlite"
+    _garbage(path)
+    journal = tmp_path / "latency.sqlite-journal"
+    journal.write_bytes(b"what a killed process left")
+    LatencyCache(Cpu(), path).put("stem", TIMING)
+    assert not journal.exists()
+
+
+def test_a_sound_cache_that_cannot_be_used_stays(tmp_path: Path) -> None:
+    path = tmp_path / "latency.sqlite"
+    cache = LatencyCache(Cpu(), path)
+    cache.put("stem", TIMING)
+    full = sqlite3.OperationalError("database or disk is full")
+    refused = pytest.raises(NasError, match="cannot be used: database or disk is full")
+    with mock.patch.object(LatencyCache, "_try", side_effect=full), refused:
+        cache.put("head", TIMING)
+    assert cache.get("stem") == TIMING
+    assert not (tmp_path / "latency.sqlite.unreadable").exists()
+
+
+def test_a_folder_in_its_place_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "latency.sqlite").mkdir()
+    with pytest.raises(NasError, match="cannot be used: unable to open"):
+        LatencyCache(Cpu(), tmp_path / "latency.sqlite").get("stem")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NasError, match=r"cannot be made: .*file"):
+        LatencyCache(Cpu(), tmp_path / "file" / "latency.sqlite").get("stem")
 
 
 FILL = """
