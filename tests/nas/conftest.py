@@ -65,15 +65,33 @@ def postgres():
     server.remove()
 
 
+@pytest.fixture(scope="session")
+def mariadb():
+    """Lend a MariaDB server, which ends with the session."""
+    module = beside("mariadb")
+    if module.programs() is None:
+        pytest.skip("needs MariaDB: apt install mariadb-server")
+    pytest.importorskip("pymysql", reason="needs PyMySQL: pip install 'nas-compact[mysql]'")
+    server = module.MariaDb()
+    yield server
+    server.remove()
+
+
 def server_or_skip():
     """Start a PostgreSQL server, or skip the test where there is none."""
-    spec = importlib.util.spec_from_file_location("postgres", Path(__file__).parent / "postgres.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = beside("postgres")
     if module.programs() is None:
         pytest.skip("needs PostgreSQL: apt install postgresql")
     pytest.importorskip("psycopg", reason="needs psycopg: pip install 'nas-compact[postgresql]'")
     return module.Postgres()
+
+
+def beside(name):
+    """Load a module of this folder."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The database of a study: SQLite, and a PostgreSQL that the tests kill."""
+"""The database of a study: SQLite, and a PostgreSQL and a MariaDB that the tests kill."""
 
 import sys
 
@@ -33,11 +33,11 @@ def _connections(monkeypatch):
         database.engine.dispose()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
 def storage(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/{{x}}.db"
-    server = request.getfixturevalue("postgres")
+    server = request.getfixturevalue(request.param)
     return server.create(f"test_{tmp_path.name}".lower())
 
 
@@ -95,29 +95,34 @@ def test_a_missing_driver_is_named(monkeypatch):
         open_database("mysql://nas@127.0.0.1/nas")
 
 
-class TestPostgres:
+@pytest.fixture(params=["postgres", "mariadb"])
+def server(request):
+    return request.getfixturevalue(request.param)
+
+
+class TestServers:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"database": "gone"}, 'database "gone" does not exist'),
-            ({"password": "wrong"}, "password authentication failed"),
+            ({"database": "gone"}, "database [\"']gone[\"']"),
+            ({"password": "wrong"}, "password authentication failed|Access denied for user 'nas'"),
             ({"port": 1}, "Connection refused"),
         ],
     )
-    def test_a_server_that_refuses_is_one_line(self, postgres, change, message):
-        with pytest.raises(StudyError, match=rf"nas:\*\*\*@127.*{message}") as refused:
-            open_database(postgres.url(**change))
+    def test_a_server_that_refuses_is_one_line(self, server, change, message):
+        with pytest.raises(StudyError, match=rf"nas:\*\*\*@127.*({message})") as refused:
+            open_database(server.url(**change))
         assert "\n" not in str(refused.value)
 
     @pytest.fixture
     def spare(self, tmp_path):
         return tmp_path / "unwritten.db"
 
-    def test_nothing_is_lost_when_the_server_dies_and_the_process_too(self, postgres, spare):
-        storage, notes = postgres.create("dies"), []
+    def test_nothing_is_lost_when_the_server_dies_and_the_process_too(self, server, spare):
+        storage, notes = server.create("dies"), []
         searching = study(Record(storage, spare=spare, note=notes.append))
         play(searching, 2)
-        postgres.kill()
+        server.kill()
         try:
             told = play(searching, 3)  # and no more is heard of this process
             assert len(notes) == 1
@@ -126,46 +131,46 @@ class TestPostgres:
             with pytest.raises(StudyError, match="Connection refused"):
                 Record(storage, spare=spare)
         finally:
-            postgres.start()
+            server.start()
         assert numbers(storage) == [0, 1]
         again = study(Record(storage, existing=True, spare=spare))
         assert again.frame()["digest"].tolist() == told
         assert numbers(storage) == [0, 1, 2, 3, 4]
         assert not spare.exists()
 
-    def test_a_server_that_comes_back_gets_all(self, postgres, spare, monkeypatch):
+    def test_a_server_that_comes_back_gets_all(self, server, spare, monkeypatch):
         monkeypatch.setattr("nas.record._RETRY_S", 0.0)
-        storage, notes = postgres.create("returns"), []
+        storage, notes = server.create("returns"), []
         searching = study(Record(storage, spare=spare, note=notes.append))
         play(searching, 1)
-        postgres.kill()
+        server.kill()
         try:
             play(searching, 2)
             assert spare.exists()
         finally:
-            postgres.start()
+            server.start()
         play(searching, 1)
         assert numbers(storage) == [0, 1, 2, 3]
         assert not spare.exists()
         assert ["has every finished candidate" in note for note in notes] == [False, True]
 
-    def test_what_is_told_again_while_the_server_is_down_counts(self, postgres, spare):
-        storage = postgres.create("again")
+    def test_what_is_told_again_while_the_server_is_down_counts(self, server, spare):
+        storage = server.create("again")
         searching = study(Record(storage, spare=spare))
         candidate = searching.ask()
         searching.tell(candidate, "paused", {"accuracy": 0.1})
-        postgres.kill()
+        server.kill()
         try:
             searching.tell(candidate, "complete", {"accuracy": 0.2})
         finally:
-            postgres.start()
+            server.start()
         again = study(Record(storage, existing=True, spare=spare))
         assert again.frame()[["state", "accuracy"]].values.tolist() == [["complete", 0.2]]
         assert numbers(storage) == [0, 0]
         assert not spare.exists()
 
-    def test_a_write_that_was_cut_off_is_not_made_twice(self, postgres, spare, monkeypatch):
-        storage = postgres.create("doubt")
+    def test_a_write_that_was_cut_off_is_not_made_twice(self, server, spare, monkeypatch):
+        storage = server.create("doubt")
         kept = Record(storage, spare=spare)
         searching = study(kept)
         add = kept._table.add
