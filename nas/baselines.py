@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -19,6 +20,7 @@ from search_spaces.networks import NETWORKS, adapted
 from .executors.local import Job, LocalExecutor, refuse_unguarded_script
 from .families import FAMILIES, variant
 from .finalists import Finish, finished, keep_metrics
+from .mirror import mirror_of, mirrored
 from .progress import SILENT, Progress
 from .runs import create_run, locked, update_run, write_table
 from .sealing import seal_run
@@ -26,7 +28,6 @@ from .setup import Setup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from evaluators.evaluator import Report
     from search_spaces.arch import Arch, Task
@@ -91,7 +92,7 @@ class Comparison:
 
 
 def baselines(
-    config: SearchConfig, out: Path | None = None, progress: Progress = SILENT
+    config: SearchConfig, out: Path | str | None = None, progress: Progress = SILENT
 ) -> Comparison:
     """Train, test, measure and export six networks, a variant of each family that fills the budget.
 
@@ -100,7 +101,7 @@ def baselines(
 
     Args:
         config: the options; those of a search's candidates are not looked at.
-        out: the run folder; by default `runs/<time>`.
+        out: the run folder, or its URL on an object store; by default `runs/<time>`.
         progress: told what happens.
 
     Raises:
@@ -113,21 +114,25 @@ def baselines(
     rows = {name: _row(name, setup) for name in names}
     if not any("arch" in row for row in rows.values()):
         _refuse(rows, setup)
-    directory = create_run(config.located(), out, leave_out=_IDLE)
+    mirror = mirror_of(out)
+    if mirror:
+        mirror.begin()
+    given = Path(out) if out else None
+    directory = create_run(config.located(), mirror.folder if mirror else given, leave_out=_IDLE)
     progress.started(seconds=config.timeout, trials=None)
     progress.phase("baselines")
     status = "failed"
-    try:
-        with locked(directory):
+    with locked(directory), mirrored(mirror, progress.note):
+        try:
             _train(rows, setup, directory, progress)
-        status = "complete"
-    except KeyboardInterrupt:
-        status = "interrupted"
-    finally:
-        table = _table(rows.values())
-        write_table(directory / "baselines.csv", table)
-        update_run(directory, status=status)
-        seal_run(directory)
+            status = "complete"
+        except KeyboardInterrupt:
+            status = "interrupted"
+        finally:
+            table = _table(rows.values())
+            write_table(directory / "baselines.csv", table)
+            update_run(directory, status=status)
+            seal_run(directory)
     return Comparison(directory, table, status)
 
 

@@ -137,7 +137,9 @@ def baselines(
 
 @app.command()
 def resume(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    directory: Annotated[
+        str, typer.Argument(metavar="DIR|URL", help="A run folder, here or on an object store.")
+    ],
     ray: Annotated[
         bool | None,
         typer.Option("--ray/--no-ray", help="Go on with a Ray of this machine, or without Ray."),

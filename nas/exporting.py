@@ -17,6 +17,7 @@ from search_spaces.network import build
 from . import provenance, rounding
 from .exporter import EXPORTERS, Exported, Model, read, save
 from .folder import METRICS_FILE
+from .mirror import fetched
 from .own_data import own_data, square
 from .reading import read_arch
 from .show import parse_shape, task_of
@@ -43,8 +44,8 @@ def export_model(
     """Write what `source` names to the folder `out` and return a row for each file.
 
     Args:
-        source: a model's folder, a run folder with `:digest` behind it if it has several models,
-            or what `nas show` takes: that gets fresh weights.
+        source: a model's folder, a run folder or its URL, with `:digest` behind it if it has
+            several models, or what `nas show` takes: that gets fresh weights.
         formats: names in `EXPORTERS`, with commas between them.
         out: made if missing.
         image: shape of the images, for an architecture.
@@ -91,6 +92,10 @@ def find_model(source: str) -> Path | None:
     if "|" in source:  # one line of text, which may be longer than a file's name can be
         return None
     text, _, digest = source.rpartition(":")
+    if "://" in source:  # a run on an object store
+        text, digest = (text, digest) if "://" in text else (source, "")
+        text = str(fetched(text))
+        source = f"{text}:{digest}" if digest else text
     path, digest = (Path(text), digest) if text and Path(text).is_dir() else (Path(source), "")
     if (path / "task.json").is_file():
         return path

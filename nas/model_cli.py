@@ -56,16 +56,17 @@ def export(
 @app.command()
 def verify(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder of a model or of a run.")
+        str, typer.Argument(metavar="DIR|URL", help="The folder of a model or of a run.")
     ],
     plugin: options.Plugin = None,
 ) -> None:
     """Tell whether a model's files, or all those of a run, are the ones that were written."""
+    from .mirror import fetched
     from .verify import verify as run
 
     if plugin:
         read_plugin(Path(plugin)).load()
-    models, faults = run(directory)
+    models, faults = run(fetched(directory))
     for fault in faults:
         print(" ".join(fault.split()))
     if faults:

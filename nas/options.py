@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -226,5 +225,8 @@ CompareTimeout = Annotated[
         parser=_quantity(units.parse_seconds),
     ),
 ]
-Out = Annotated[Path | None, _option("Output", "The run folder; default: runs/TIME.", "DIR")]
+Out = Annotated[
+    str | None,
+    _option("Output", "The run folder, or its URL; default: runs/TIME.", "DIR|URL"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]

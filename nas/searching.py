@@ -19,6 +19,7 @@ from .executors.local import refuse_unguarded_script
 from .exploring import Exploration
 from .files import write_text
 from .finals import Finals
+from .mirror import Mirror, mirror_of, mirrored
 from .objectives import OBJECTIVES, points_of
 from .pareto import non_dominated, recommend
 from .progress import SILENT, Progress
@@ -70,12 +71,14 @@ class Result:
     account: Account = field(default_factory=Account)
 
 
-def search(config: SearchConfig, out: Path | None = None, progress: Progress = SILENT) -> Result:
+def search(
+    config: SearchConfig, out: Path | str | None = None, progress: Progress = SILENT
+) -> Result:
     """Search as `config` says, in a new run folder.
 
     Args:
         config: the options.
-        out: the run folder; by default `runs/<time>`.
+        out: the run folder, or its URL on an object store; by default `runs/<time>`.
         progress: told what happens.
 
     Raises:
@@ -89,17 +92,20 @@ def search(config: SearchConfig, out: Path | None = None, progress: Progress = S
     setup.check_budget()
     if config.storage:
         open_database(config.storage).engine.dispose()
+    mirror, given = mirror_of(out), Path(out) if out else None
     with setup.executor:  # finds a cluster before a folder is made
-        directory = create_run(config.located(), out)
-        with locked(directory):
+        if mirror:
+            mirror.begin()
+        directory = create_run(config.located(), mirror.folder if mirror else given)
+        with locked(directory), mirrored(mirror, progress.note):
             if plugin:
                 update_run(directory, plugin={"path": str(plugin.path), "sha256": plugin.digest})
             write_text(directory / SPACE_FILE, json.dumps(space_to_plain(setup.space), indent=2))
-            return _run(setup, directory, progress)
+            return _run(setup, directory, progress, mirror)
 
 
 def resume(
-    directory: Path,
+    directory: Path | str,
     progress: Progress = SILENT,
     *,
     ray: bool | None = None,
@@ -109,7 +115,7 @@ def resume(
     """Go on with an interrupted or killed run; one that is complete is only reported again.
 
     Args:
-        directory: the run folder.
+        directory: the run folder, or its URL on an object store.
         progress: told what happens.
         ray: go on on a Ray of this machine, or without Ray; by default where it was.
         ray_address: go on on another cluster.
@@ -120,6 +126,8 @@ def resume(
         NasError: not a run folder, one that another process works in, or its data are gone.
     """
     refuse_unguarded_script()
+    mirror = mirror_of(directory)
+    directory = mirror.fetch() if mirror else Path(directory)
     config = read_config(directory)
     moved = ray is not None or ray_address is not None
     if moved:
@@ -140,9 +148,12 @@ def resume(
     setup = Setup(config, space)
     with locked(directory), setup.executor:
         refuse_changed(directory)
-        if moved:
-            update_run(directory, config=config.to_plain())
-        return _run(setup, directory, progress)
+        if mirror:
+            mirror.go_on()
+        with mirrored(mirror, progress.note):
+            if moved:
+                update_run(directory, config=config.to_plain())
+            return _run(setup, directory, progress, mirror)
 
 
 def _load_same_plugin(config: SearchConfig, directory: Path) -> None:
@@ -159,7 +170,7 @@ def _load_same_plugin(config: SearchConfig, directory: Path) -> None:
         plugin.load()
 
 
-def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
+def _run(setup: Setup, directory: Path, progress: Progress, mirror: Mirror | None) -> Result:
     """Do what is left to do; an interrupt, like a bug, leaves a report of what has been found."""
     unseal_run(directory)
     config, task, space = setup.config, setup.task, setup.space
@@ -192,7 +203,7 @@ def _run(setup: Setup, directory: Path, progress: Progress) -> Result:
         status = "complete"
     except KeyboardInterrupt:
         status = "interrupted"
-        progress.note(f"interrupted; go on with: nas resume {directory}")
+        progress.note(f"interrupted; go on with: nas resume {mirror.url if mirror else directory}")
     finally:
         result = _report(study, finals, directory, status)
     return result
