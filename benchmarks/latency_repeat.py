@@ -2,8 +2,10 @@
 
 Ten whole measurements of two networks beside 0, 1 and 2 busy loops: the coefficient of variation
 (CV) of what `Latency` says, next to that of the mean of 50 runs by the clock on the wall, as other
-toolkits take it. With --tries, `compare` is asked so many times about a network and itself, about
-itself and one whose every timing is lengthened by a twentieth, and about itself and a wider one.
+toolkits take it. With --tries, `compare` is asked so many times about a network and itself, for
+--seconds at most, and about it and a wider one, which takes a twentieth longer. 3 s are 100 rounds
+on a quiet machine, whose looks spend 98 % of the error that `compare` allows itself; --tries 200
+--only-tries --loops 0 takes 13 minutes there.
 """
 
 from __future__ import annotations
@@ -28,8 +30,7 @@ from search_spaces.networks import NETWORKS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from evaluators.pairs import Program
-    from evaluators.target import Timer
+    from evaluators.pairs import Comparison, Program
 
 NETWORK = NETWORKS["mobilenetv2-1.0"].arch
 CASES = {
@@ -39,12 +40,16 @@ CASES = {
 # The reference network with a wider last stage: it takes about a twentieth longer.
 WIDER = Arch.from_text(str(REFERENCE).replace("width=96", "width=112"))
 MEASUREMENTS = 10
+SHOWN = 20  # tries between two lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--target", default="cpu")
     parser.add_argument("--tries", type=int, default=0)
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="most time for a try with itself"
+    )
     parser.add_argument("--loops", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--only-tries", action="store_true", help="leave out the ten measurements")
     arguments = parser.parse_args()
@@ -54,7 +59,7 @@ def main() -> None:
             for name, (arch, task) in () if arguments.only_tries else CASES.items():
                 repeat(name, loops, Latency(arguments.target), arch, task)
             if arguments.tries:
-                verdicts(loops, arguments.target, arguments.tries)
+                verdicts(loops, arguments.target, arguments.tries, arguments.seconds)
     print(f"load {os.getloadavg()[0]:.1f} at the end")
 
 
@@ -81,32 +86,32 @@ def mean_of_50(program: Program) -> float:
         return 1e3 * (perf_counter() - start) / 50
 
 
-def verdicts(loops: int, name: str, tries: int) -> None:
+def verdicts(loops: int, name: str, tries: int, seconds: float) -> None:
     target = parse_target(name)
     ours = reference_program(target)
     wider = program_of(WIDER, TASK, target)
-    others = {"itself": ours, "one 5 % slower": slower(ours), "a wider one": wider}
-    for what, theirs in others.items():
-        found = [compare(ours, theirs, target) for _ in range(tries)]
-        counts = {v: sum(c.verdict == v for c in found) for v in ("faster", "slower", "tie")}
-        undecided, rounds = sum(c.undecided for c in found), mean(c.rounds for c in found)
-        ratio = median(c.ratio for c in found)
-        print(
-            f"against {what:15} {loops} loops: {counts}, {undecided} undecided, "
-            f"{rounds:.0f} rounds, ratio {ratio:.3f}",
-            flush=True,
-        )
+    for what, theirs, most in (("itself", ours, seconds), ("a wider one", wider, 60.0)):
+        found, start = [], perf_counter()
+        for _ in range(tries):
+            found.append(compare(ours, theirs, target, seconds=most))
+            if len(found) % SHOWN == 0 or len(found) == tries:
+                spent = perf_counter() - start
+                left = spent / len(found) * (tries - len(found))
+                print(
+                    f"against {what:11} {loops} loops: {told(found)}, {spent:.0f} s, "
+                    f"{left:.0f} s left, load {os.getloadavg()[0]:.1f}",
+                    flush=True,
+                )
 
 
-def slower(program: Program) -> Program:
-    """Return what takes a twentieth longer: every timing says so."""
-
-    @contextmanager
-    def load() -> Iterator[Timer]:
-        with program() as timer:
-            yield lambda calls: 1.05 * timer(calls)
-
-    return load
+def told(found: list[Comparison]) -> str:
+    counts = {v: sum(c.verdict == v for c in found) for v in ("faster", "slower", "tie")}
+    undecided, rounds = sum(c.undecided for c in found), mean(c.rounds for c in found)
+    ratio = median(c.ratio for c in found)
+    return (
+        f"{len(found)} tries, {counts}, {undecided} undecided, {rounds:.0f} rounds, "
+        f"ratio {ratio:.3f}"
+    )
 
 
 @contextmanager

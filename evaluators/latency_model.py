@@ -7,46 +7,29 @@ networks are measured by `warm` only, and the correction is fitted on them.
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property, partial
-from math import inf
+from functools import cached_property
 from random import Random
-from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from search_spaces.arch import Arch
-from search_spaces.errors import CandidateError, SpecError
+from search_spaces.errors import SpecError
 
 from .latency_cache import LatencyCache, Timing
 from .latency_predictor import FEWEST, Predictor, Sample, features, fit, kinds_of
 from .part_latency import measured_part, part_key
 from .program import program_of
-from .quiet import measuring
-from .runtimes import GraphError
 from .target import parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from search_spaces.arch import Part, Task
     from search_spaces.block import Site
     from search_spaces.space import Space
 
     from .latency import Latency
 
-NETWORKS = 150  # measured end to end: enough that the interval's coverage is right within 3 %
 NETWORK_SECONDS = 2.0  # for one of them: many known roughly tell more than few known well
-TURN_SECONDS = 1.0  # that training waits for measurements in a row
 SAMPLES = 8000  # networks that show which parts a space has
-
-
-class Progress(NamedTuple):
-    """How far `warm` is: so many of all "networks" or "parts"."""
-
-    kind: str
-    done: int
-    total: int
 
 
 class Network(NamedTuple):
@@ -130,6 +113,19 @@ class LatencyModel:
         """Return whether the latency of `part` was there, or has been measured since."""
         return (part.spec, part.site) in self._parts or part_key(part) in self._stored
 
+    def stored(self, what: Arch | Part) -> bool:
+        """Return whether the cache has the latency of a network or a part by now."""
+        return self._cache.get(self.key(what)) is not None
+
+    def measure(self, what: Arch | Part) -> Timing:
+        """Return the latency of a whole network or of a part, measured if it is not stored.
+
+        Raises:
+            CandidateError: the runtime refuses the part.
+            GraphError: the runtime refuses the network.
+        """
+        return self.measure_network(what) if isinstance(what, Arch) else self.measure_part(what)
+
     def measure_part(self, part: Part) -> Timing:
         """Return the latency of a part, from the cache if another process has put it there.
 
@@ -146,7 +142,7 @@ class LatencyModel:
         Raises:
             GraphError: the runtime refuses it.
         """
-        key = f"{self._kind(arch)}: {arch}"
+        key = self.key(arch)
         if known := self._cache.get(key):
             return known
         program = program_of(arch, self.task, self._target)
@@ -156,6 +152,10 @@ class LatencyModel:
             key, Timing(*(usual.ms * x for x in (reading.ratio, reading.low, reading.high)))
         )
         return self._cache.get(key) or usual
+
+    def key(self, what: Arch | Part) -> str:
+        """Return what the cache calls a network or a part."""
+        return f"{self._kind(what)}: {what}" if isinstance(what, Arch) else part_key(what)
 
     def _kind(self, arch: Arch) -> str:
         """Return what the cache calls networks like `arch`, whose resolution may be its own."""
@@ -175,60 +175,3 @@ def parts_of(space: Space, task: Task, seed: int = 0) -> list[Part]:
             counts[name] += 1
             parts[name] = part
     return [parts[name] for name, _ in counts.most_common()]
-
-
-def warm(
-    model: LatencyModel,
-    space: Space,
-    *,
-    networks: int = NETWORKS,
-    seconds: float = inf,
-    seed: int = 0,
-) -> Iterator[Progress]:
-    """Fill the cache with what predictions for `space` need, as far as the time suffices.
-
-    First come random networks, measured end to end, for at most half of the time; then the parts,
-    those of these networks before the others, the most frequent first; then the networks that are
-    left. What the runtime refuses is left out.
-
-    Args:
-        model: of the target and the task.
-        space: whose networks are to be predicted.
-        networks: how many are measured end to end.
-        seconds: no measurement begins after this time.
-        seed: of the random networks.
-
-    Yields:
-        What is done and what there is to do, after each second of measuring.
-    """
-    rng, start = Random(seed), perf_counter()
-    drawn = list(dict.fromkeys(space.sample(rng) for _ in range(networks)))
-    wholes = [partial(model.measure_network, arch) for arch in drawn]
-    needed = {part_key(part) for arch in drawn for part in arch.parts(model.task)}
-    known = sorted(parts_of(space, model.task, seed), key=lambda part: part_key(part) not in needed)
-    parts = [partial(model.measure_part, part) for part in known]
-    totals = {"networks": len(wholes), "parts": len(parts)}
-    done = dict.fromkeys(totals, 0)
-    plan = (("networks", wholes, 0.5), ("parts", parts, 1), ("networks", wholes, 1))
-    for kind, jobs, share in plan:
-        while done[kind] < len(jobs) and perf_counter() - start <= share * seconds:
-            done[kind] += _turn(jobs[done[kind] :])
-            yield Progress(kind, done[kind], totals[kind])
-
-
-def _turn(jobs: Sequence[Callable[[], Timing]]) -> int:
-    """Do some of `jobs`; return how many.
-
-    Whoever trains meanwhile is waited for once in a turn, not once for each part, which takes a
-    fraction of a batch.
-    """
-    with measuring():
-        start = perf_counter()
-        done = 0
-        for measure in jobs:
-            with suppress(CandidateError, GraphError):
-                measure()
-            done += 1
-            if perf_counter() - start >= TURN_SECONDS:
-                break
-    return done

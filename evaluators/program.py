@@ -11,7 +11,7 @@ from search_spaces.errors import SpecError
 from search_spaces.network import build
 
 from .onnx_graph import Normalised
-from .runtimes import runtime
+from .runtimes import GraphError, runtime
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -46,7 +46,7 @@ def program_of(arch: Arch, task: Task, target: Target) -> Prepared:
 
     Raises:
         TargetUnavailable: a package for the export is missing.
-        GraphError: the network cannot be exported.
+        GraphError: the network cannot be exported, or the batch is larger than the memory.
     """
     task = arch.on(task)
     channels = task.shape[0]
@@ -84,4 +84,7 @@ def program_of_file(path: Path, target: Target) -> Prepared:
 
 
 def _example(batch: int, shape: tuple[int, int, int]) -> torch.Tensor:
-    return torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0))
+    try:
+        return torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0))
+    except RuntimeError as error:  # PyTorch has no other for a lack of memory
+        raise GraphError(f"`batch` (={batch}) of {shape} does not fit into the memory") from error

@@ -14,12 +14,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from evaluators.latency_model import LatencyModel, warm
+from evaluators.child import Child
+from evaluators.warming import warm
 from search_spaces.errors import NasError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from evaluators.latency_model import LatencyModel
     from search_spaces.arch import Arch
     from search_spaces.space import Space
 
@@ -40,10 +42,10 @@ def fill(
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    state = {"networks": (0, networks), "parts": (0, 0)}
+    state, child = {"networks": (0, networks), "parts": (0, 0)}, Child()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks = {kind: bars.add_task(kind, total=None) for kind in state}
-        for step in warm(model, space, networks=networks, seconds=seconds, seed=seed):
+        for step in warm(model, space, child, networks=networks, seconds=seconds, seed=seed):
             state[step.kind] = (step.done, step.total)
             bars.update(tasks[step.kind], completed=step.done, total=step.total)
     return {

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from search_spaces.plugins import read_plugin
+
 from . import options  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def warm(
     target: options.Target = "cpu",
     image: Shape = "1x28x28",
     classes: Classes = 10,
+    plugin: options.Plugin = None,
     networks: Annotated[int, typer.Option(min=40, help="Measured end to end.")] = 150,
     timeout: options.WarmTimeout = 600.0,
     seed: options.Seed = 0,
@@ -40,7 +43,7 @@ def warm(
     from .latency import fill
 
     console = Console(stderr=as_json)
-    model = _model(target, image, classes)
+    model = _model(target, image, classes, plugin)
     done = fill(model, find_space(space), console, networks=networks, seconds=timeout, seed=seed)
     if as_json:
         typer.echo(json.dumps(done, indent=2))
@@ -59,6 +62,7 @@ def report(
     target: options.Target = "cpu",
     image: Shape = "1x28x28",
     classes: Classes = 10,
+    plugin: options.Plugin = None,
     arch: Annotated[
         str | None, typer.Option(metavar="ARCH", help="Whose time is broken down.")
     ] = None,
@@ -74,7 +78,7 @@ def report(
     from .latency_page import write_page
     from .reading import read_arch
 
-    model = _model(target, image, classes)
+    model = _model(target, image, classes, plugin)
     table = predictions(model)
     shown = read_arch(arch) if arch else find_space(space).sample(random.Random(0))
     write_page(out, table, breakdown(model, shown), f"Latencies of {space} on {target}")
@@ -88,11 +92,13 @@ def report(
     console.print(f"Page: {out}", soft_wrap=True)
 
 
-def _model(target: str, image: str, classes: int) -> LatencyModel:
+def _model(target: str, image: str, classes: int, plugin: str | None) -> LatencyModel:
     from evaluators.latency import Latency
     from evaluators.latency_model import LatencyModel
     from search_spaces.arch import Task
 
     from .show import parse_shape
 
+    if plugin:
+        read_plugin(Path(plugin)).load()
     return LatencyModel(Latency(target), Task(classes, parse_shape(image)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluators.child import ChildDied
 from evaluators.device import device
 from evaluators.footprint import footprint
 from evaluators.latency import Latency, metrics_of
@@ -48,15 +49,15 @@ def measure(
     Raises:
         SpecError: no such file, no architecture, or no shape.
         TargetUnavailable: the device or its runtime is missing.
-        CandidateError: the runtime refuses a network.
+        CandidateError: the runtime refuses a network, or crashes.
     """
     target = parse_target(latency.target)
     ours = _program(network, image, classes, target)
     about = {"target": latency.target, "device": device(), "runtime": target.runtime}
-    found: Row = {"network": network} | about | _read(ours, latency) | footprint(ours)
+    found: Row = {"network": network} | about | _read(network, ours, latency)
     if against:
         theirs = _program(against, image, classes, target)
-        found["against"] = {"network": against} | _read(theirs, latency) | footprint(theirs)
+        found["against"] = {"network": against} | _read(against, theirs, latency)
         found["comparison"] = vars(compare(ours, theirs, target, seconds=seconds))
     return found
 
@@ -110,8 +111,12 @@ def _program(network: str, image: str | None, classes: int | None, target: Targe
         raise CandidateError(f"{network}: {target}: {error}") from error
 
 
-def _read(program: Prepared, latency: Latency) -> Row:
+def _read(network: str, program: Prepared, latency: Latency) -> Row:
+    try:
+        beside = footprint(program)  # first: it has a process of its own, which a crash ends
+    except ChildDied as error:
+        raise CandidateError(f"{network}: {latency.target}: {error}") from error
     reading = latency.read(program)
     figures = metrics_of(reading, latency.reference())
     row = {name: figures[name] for name in ("latency_ms", "latency_low_ms", "latency_high_ms")}
-    return row | vars(reading)
+    return row | vars(reading) | beside

@@ -171,3 +171,10 @@ def test_a_killed_process_leaves_what_it_wrote(tmp_path: Path) -> None:
         process.kill()
     known = LatencyCache(Cpu(), path).all()
     assert set(map(str, range(20))) <= set(known)
+
+
+def test_another_edition_is_kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = LatencyCache(Cpu(), tmp_path / "latency.sqlite")
+    cache.put("stem", TIMING)
+    monkeypatch.setattr(latency_cache, "EDITION", latency_cache.EDITION + 1)
+    assert cache.get("stem") is None

@@ -15,7 +15,7 @@ import pytest
 from evaluators import latency_model, predicted_latency
 from evaluators.latency import Latency
 from evaluators.latency_cache import LatencyCache, Timing
-from evaluators.latency_model import LatencyModel, parts_of, warm
+from evaluators.latency_model import LatencyModel, parts_of
 from evaluators.pairs import Reading
 from evaluators.part_latency import part_key
 from evaluators.predicted_latency import PredictedLatency
@@ -229,33 +229,6 @@ def test_what_crosses_the_limit_is_measured(
     assert report.metrics["latency_ratio"] == 2
     (report,) = PredictedLatency(known, limit_ms=2 * found.ms)(arch, TASK)
     assert report.metrics["latency_measured"] == 0
-
-
-def test_warming_goes_on_where_it_stopped(
-    latency: Latency, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    measured: list[str] = []
-
-    def measure(part: Part, cache: LatencyCache, _: object) -> Timing:
-        if known := cache.get(part_key(part)):
-            return known
-        measured.append(part_key(part))
-        cache.put(part_key(part), Timing(*[guess(part)] * 3))
-        return Timing(*[guess(part)] * 3)
-
-    reading = Reading(2.0, 1.9, 2.1, 10, 100, 0, False, 0.0, 0.0)
-    monkeypatch.setattr("evaluators.latency.read", lambda *_, **__: reading)
-    monkeypatch.setattr(latency_model, "measured_part", measure)
-    monkeypatch.setattr(latency_model, "TURN_SECONDS", 0.0)
-    steps = warm(LatencyModel(latency, TASK), SPACE, networks=5)
-    for step in steps:
-        if step.kind == "parts" and step.done == 3:
-            break
-    steps.close()  # type: ignore[attr-defined]
-    assert len(measured) == 3
-    last = list(warm(LatencyModel(latency, TASK), SPACE, networks=5))[-1]
-    assert last.kind == "parts"
-    assert last.done == last.total == len(measured) == len(set(measured))
 
 
 FILL = """

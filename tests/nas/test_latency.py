@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evaluators import predicted_latency
+from evaluators.child import ChildDied
 from evaluators.latency import Latency
 from evaluators.latency_cache import Timing
 from evaluators.pairs import Reading
@@ -25,6 +26,13 @@ stages:
     blocks: [{kind: mbconv, kernel: 3, expand: [1, 2, 3], se: false}]
 head: {width: [0, 32]}
 """
+
+
+class Here:
+    """A child process's stand-in that calls in this process."""
+
+    def call(self, function, *arguments):
+        return function(*arguments)
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -54,6 +62,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evaluators.latency_model.measured_part", measure)
     monkeypatch.setattr("evaluators.latency_model.program_of", program)
     monkeypatch.setattr("evaluators.latency_model.SAMPLES", 300)
+    monkeypatch.setattr("nas.latency.Child", Here)
     monkeypatch.setattr(Latency, "read", read)
     monkeypatch.setattr(Latency, "reference", lambda _: Timing(1.0, 1.0, 1.0))
     predicted_latency.model_of.cache_clear()
@@ -118,6 +127,7 @@ def test_measure_prints_what_scripts_need(
         (("none.onnx",), "none.onnx: not an ONNX file"),
         (("space.onnx",), "space.onnx: not an ONNX file"),
         (("mobilenetv2-1.0", "--target", "cpu:thread=1"), "option 'thread' is unknown"),
+        (("mobilenetv2-1.0", "--target", "cpu:batch=999999999"), "does not fit into the memory"),
         (("mobilenetv2-1.0", "--target", "gpu"), "unknown target 'gpu'"),
         (("mobilenetv2-1.0", "--latency-tolerance", "0"), "is not a positive quantity"),
         (("mobilenetv2-1.0", "--input", "3x5"), "is no shape"),
@@ -131,3 +141,17 @@ def test_a_fault_is_one_line(
     assert code == 2
     assert message in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.usefixtures("space")
+def test_a_crash_names_the_network(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(_: object) -> None:
+        raise ChildDied("the process died (signal SIGSEGV)")
+
+    monkeypatch.setattr("nas.measure.footprint", crash)
+    monkeypatch.setattr(Latency, "read", None)  # in this process, so it must not come to that
+    code, _, err = run(capsys, "measure", "shufflenetv2-0.5", "--input", "1x28x28")
+    assert code == 2
+    assert err == "error: shufflenetv2-0.5: cpu: the process died (signal SIGSEGV)\n"
