@@ -156,7 +156,7 @@ class Mirror:
         """Copy what changes while the run goes on, and at the end.
 
         Args:
-            note: told once that the store fails, and that it works again.
+            note: told once that the store fails, that it works again, and that all is copied.
 
         Raises:
             StoreError: at the end, the store does not take what is left.
@@ -202,6 +202,7 @@ class Mirror:
                 f"{error}; nothing is lost: the run is in {self.folder}, and is copied by: "
                 f"nas resume {self.url}"
             ) from None
+        note(f"the run is at {self.url}, too")
 
     def push(self) -> None:
         """Copy what has changed, remove what is gone.
