@@ -112,6 +112,8 @@ class LatencyCache:
         except OSError as error:
             raise NasError(f"the latency cache {self.path} cannot be made: {error}") from None
         with closing(sqlite3.connect(self.path, timeout=WAIT_S)) as file, file:
+            # A killed process loses nothing by it; only a power cut might, and the file is checked.
+            file.execute("PRAGMA synchronous = OFF")
             (kind,) = file.execute("PRAGMA application_id").fetchone()
             if kind != APPLICATION:
                 tables = file.execute("SELECT count(*) FROM sqlite_master").fetchone()
