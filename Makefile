@@ -29,8 +29,9 @@ format: $(VENV)/test.stamp  ## let ruff repair what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+LONG := __init__.py search_quality.py end_to_end.py
 bench: $(VENV)/test.stamp  ## run the benchmarks
-	for script in $(filter-out %/__init__.py %/search_quality.py,$(wildcard benchmarks/*.py)); do \
+	for script in $(filter-out $(addprefix %/,$(LONG)),$(wildcard benchmarks/*.py)); do \
 		$(BIN)/python $$script $(ARGS) || exit; done
 
 bench-search: $(VENV)/test.stamp  ## replay searches of all samplers on tables of networks: an hour

@@ -1,6 +1,6 @@
 """Replay searches on tables of networks that are trained already: regret and hypervolume.
 
-    python -m benchmarks.search_quality [--seeds N] [--out FILE.html] [NAME ...]
+    python -m benchmarks.search_quality [--seeds N] [--out FILE.html] [--tables ...] [NAME ...]
 
 Regret is the best accuracy of the table less the true accuracy of the candidate that looks best so
 far, in points: `exact` with true accuracies as signals, `one run` with those of one training each.

@@ -10,6 +10,7 @@ import csv
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,16 +72,21 @@ class Table:
         task: what they are for.
         truth: digest -> mean accuracy and latency.
         noise: standard deviation of the accuracy of one training.
+        runs: digest -> what trainings reported; None: the truth with noise stands for them.
     """
 
     space: Space
     task: Task
     truth: dict[str, tuple[float, float]]
     noise: float
+    runs: dict[str, tuple[float, ...]] | None = None
 
     def signals(self, seed: int) -> dict[str, float]:
         """Return what one training of each architecture reports as its accuracy."""
-        noise = np.random.default_rng(seed).normal(scale=self.noise, size=len(self.truth))
+        rng = np.random.default_rng(seed)
+        if self.runs is not None:
+            return {d: runs[rng.integers(len(runs))] for d, runs in self.runs.items()}
+        noise = rng.normal(scale=self.noise, size=len(self.truth))
         return {d: a + e for (d, (a, _)), e in zip(self.truth.items(), noise, strict=True)}
 
 
@@ -105,15 +111,14 @@ def _menu(kind: str) -> Menu:
     return block.over(**{name: (getattr(block(), name),) for name in block.knobs()})
 
 
+def chain(name: str, kinds: tuple[str, ...], places: int) -> Space:
+    """Return a space of so many places, each with a block of one of the kinds."""
+    place = StageSpace((16,), (1,), 1, tuple(map(_menu, kinds)))
+    return Space(name, Stem(width=16), (16,), (place,) * places, Head(), (0,))
+
+
 KINDS = ("identity", "shufflev2", "csc", "active_shift", "mbconv")
-CELL = Space(
-    name="cell",
-    stem=Stem(width=16),
-    stem_width=(16,),
-    stages=(StageSpace((16,), (1,), 1, tuple(map(_menu, KINDS))),) * PLACES,
-    head=Head(),
-    head_width=(0,),
-)
+CELL = chain("cell", KINDS, PLACES)
 CELL_TASK = Task(classes=10, shape=(3, 32, 32))
 
 
@@ -196,5 +201,10 @@ TABLES: dict[str, Callable[[], Table]] = {
 
 @cache
 def table(name: str) -> Table:
-    """Return the table called `name`."""
+    """Return the table called `name`, or what a file holds: "macro:FILE" or "cells:FILE"."""
+    kind, _, path = name.partition(":")
+    if path:
+        from . import published  # it builds on this module
+
+        return {"macro": published.macro, "cells": published.cells}[kind](Path(path))
     return TABLES[name]()

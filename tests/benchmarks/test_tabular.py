@@ -4,6 +4,7 @@ The modules are imported within the tests, for they register a block.
 """
 
 import csv
+import json
 from collections import Counter
 
 import numpy as np
@@ -67,3 +68,41 @@ def test_the_empty_block_has_the_shape_of_its_site(site):
     module = Identity().build(site)
     assert module(torch.rand(2, site.c_in, *site.hw)).shape == (2, site.c_out, *site.hw_out)
     assert not list(module.parameters())
+
+
+def kinds_of(space, digest):
+    from search_spaces.block import kind_of
+
+    (arch,) = (arch for arch in space.enumerate() if arch.digest == digest)
+    return [kind_of(type(stage.blocks[0])) for stage in arch.stages]
+
+
+def test_published_macro_networks_are_read(tmp_path):
+    from benchmarks.tabular.problems import table
+    from benchmarks.tabular.published import MACRO
+
+    path = tmp_path / "macro.json"
+    runs = [90.0, 91.0, 92.5]
+    known = {"test_acc": runs, "mean_acc": 91.2, "std": 1.0, "params": 5, "flops": 2_000_000}
+    path.write_text(json.dumps({"01200000": known}))
+    read = table(f"macro:{path}")
+    ((digest, figures),) = read.truth.items()
+    assert kinds_of(MACRO, digest) == ["identity", "csc", "mbconv"] + ["identity"] * 5
+    assert figures == (91.2, 2.0)
+    signals = [read.signals(seed)[digest] for seed in range(20)]
+    assert set(signals) == set(runs)
+    assert signals == [read.signals(seed)[digest] for seed in range(20)]
+
+
+def test_published_cells_are_read(tmp_path):
+    from benchmarks.tabular.problems import CELL, table
+
+    path = tmp_path / "cells.csv"
+    cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|none~2|"
+    path.write_text(f"cell,signal,accuracy\n{cell},80.5,90.5\n")
+    read = table(f"cells:{path}")
+    ((digest, figures),) = read.truth.items()
+    kinds = ["mbconv", "identity", "shufflev2", "active_shift", "csc", "identity"]
+    assert kinds_of(CELL, digest) == kinds
+    assert figures == (90.5, 2.25)
+    assert read.signals(0) == {digest: 80.5}
