@@ -9,7 +9,7 @@ back, at the latest at the next `nas resume`.
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -193,6 +193,20 @@ def _same(one: FrozenTrial, other: FrozenTrial | None) -> bool:
     return other is not None and (one.user_attrs, one.values) == (other.user_attrs, other.values)
 
 
+class _Database(optuna.storages.RDBStorage):
+    """Optuna's, which asks for each gene of a trial what earlier trials had it chosen from.
+
+    A run's space never changes, and these queries grow with the study: they are left out.
+    """
+
+    def _set_trial_param_without_commit(  # Optuna's own, given what it would ask for
+        self, session: Any, trial_id: int, name: str, value: float, distribution: Any, *_: Any
+    ) -> None:
+        super()._set_trial_param_without_commit(
+            session, trial_id, name, value, distribution, distribution
+        )
+
+
 def open_database(storage: str) -> optuna.storages.RDBStorage:
     """Return the database at a URL, with Optuna's tables in it.
 
@@ -203,7 +217,7 @@ def open_database(storage: str) -> optuna.storages.RDBStorage:
     text = url.render_as_string(hide_password=False)
     text = text.replace("{", "{{").replace("}", "}}")  # Optuna fills a template
     try:
-        return optuna.storages.RDBStorage(text, engine_kwargs=engine_options(url))
+        return _Database(text, engine_kwargs=engine_options(url))
     except ImportError:
         raise missing_driver(url) from None
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from optuna import load_study
+from sqlalchemy import event
 
 from evaluators.evaluator import Metric
 from nas import record
@@ -87,6 +88,22 @@ def test_runs_in_one_database_do_not_mix(storage):
 def test_a_study_that_must_be_there_is_not_made(storage):
     with pytest.raises(StudyError, match="has no study 'gone': is it this run's database"):
         study(Record(storage, "gone", existing=True))
+
+
+def test_what_a_trial_asks_of_the_database_does_not_depend_on_its_genes(tmp_path):
+    kept = Record(f"sqlite:///{tmp_path}/study.db")
+    searching, asked = study(kept), []
+    play(searching, 1)
+
+    def listen(connection, cursor, statement, *_):
+        asked.append(statement)
+
+    event.listen(kept._table._database.engine, "before_cursor_execute", listen)
+    candidate = searching.ask()
+    searching.tell(candidate, "complete", {"accuracy": 0.1})
+    told = searching._trials.told[candidate.number]
+    assert len(told.params) > 20
+    assert not [text for text in asked if "trial_params.param_name = " in text]
 
 
 def test_a_missing_driver_is_named(monkeypatch):
