@@ -45,6 +45,24 @@ def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images.clip(0, 255).astype(np.uint8), labels
 
 
+@pytest.fixture(scope="session", autouse=True)
+def brief_latencies():
+    """Let measuring end after a second: beside other tests it rarely reaches its tolerance.
+
+    Two workers of the tests take turns with it, so its usual 8 s would be most of their time.
+    """
+    from evaluators.latency import SECONDS, Latency
+    from evaluators.remembered_latency import RememberedLatency
+
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (Latency, RememberedLatency):
+            known = kind.__init__.__defaults__
+            assert SECONDS in known
+            brief = tuple(1.0 if value == SECONDS else value for value in known)
+            patch.setattr(kind.__init__, "__defaults__", brief)
+        yield
+
+
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory):
     """Return a folder with `images.npz` and `space.json`."""
