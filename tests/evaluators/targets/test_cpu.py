@@ -30,7 +30,7 @@ def test_a_run_takes_what_a_plain_loop_takes() -> None:
 
     with program() as timer:
         pairs = [(timer(RUNS), loop()) for _ in range(200)]
-    # 7 % apart were seen on a busy machine; benchmarks/latency_prediction.py tells how near they are
+    # 7 % apart on a busy machine; benchmarks/latency_prediction.py tells how near they are
     assert min(ours for ours, _ in pairs) == pytest.approx(min(t for _, t in pairs), rel=0.25)
 
 
