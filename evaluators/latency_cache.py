@@ -13,10 +13,10 @@ import os
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from search_spaces.errors import NasError
+from search_spaces.user_cache import user_cache
 
 from .device import device
 
@@ -27,6 +27,7 @@ except ImportError:  # Windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from .target import Target
 
@@ -158,5 +159,4 @@ def _alone(path: Path) -> Iterator[None]:
 
 def default_path() -> Path:
     """Return the cache in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "nas" / "latency.sqlite"
+    return user_cache() / "latency.sqlite"

@@ -7,7 +7,6 @@ whole, and a model whose copy was cut off is left out when the run is fetched.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import sqlite3
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 import fsspec
 
 from search_spaces.errors import NasError
+from search_spaces.user_cache import user_cache
 
 from . import checksums
 from .files import write_text
@@ -96,7 +96,7 @@ class Mirror:
         name = urlsplit(self.url).path.rpartition("/")[2]
         if not name:
             raise StoreError(f"{url} names no folder of a run, as s3://BUCKET/RUN does")
-        self.folder = _cache() / sha256(self.url.encode()).hexdigest()[:12] / name
+        self.folder = user_cache() / "runs" / sha256(self.url.encode()).hexdigest()[:12] / name
         self._copied: dict[str, tuple[int, int] | None] = {}  # what the store has, by name
         self._sitting = ""
 
@@ -329,11 +329,6 @@ def _drop_torn_models(folder: Path) -> None:
             torn = True
         if torn:
             shutil.rmtree(model)
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "nas" / "runs"
 
 
 @contextmanager

@@ -23,6 +23,8 @@ from pathlib import Path
 
 import torch
 
+from .user_cache import user_cache
+
 TIMEOUT_S = 20.0  # for one call of a compiler, which takes 1 s, or a few on a busy machine
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-w")
 
@@ -49,8 +51,7 @@ def _cache() -> Path:
     """Return the folder of the libraries, which is the user's alone: others' code is not run."""
     if os.name != "posix":
         raise RuntimeError("only POSIX systems are known to work")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "nas" / "compiled"
+    folder = user_cache() / "compiled"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
     if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

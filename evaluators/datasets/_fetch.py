@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -13,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.request import Request, urlopen
 
 from search_spaces.errors import DataError
+from search_spaces.user_cache import user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,8 +38,7 @@ def search_path(dataset: str, data_dir: str | None, system: Iterable[Path] = ())
     if data_dir is not None:
         root = Path(data_dir).expanduser()
         return [root, root / dataset]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [*system, cache / "nas" / "data" / dataset]
+    return [*system, user_cache() / "data" / dataset]
 
 
 def missing(name: str, folders: Sequence[Path]) -> DataError:
