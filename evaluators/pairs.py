@@ -14,7 +14,8 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, islice
+from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -36,16 +37,22 @@ TURNS, TIMINGS = 3, 3  # of a round, and of a turn
 ROUNDS = 10  # at least, unless the time is up
 FEW_ROUNDS = 5  # with fewer an interval means nothing
 POLLUTED = 1.1  # a round in which the other network took this many times its usual is repeated
+STEADY = 1.05  # the slowest turn of a steady round over its quickest one
+PATIENCE = 4  # rounds of a part, if none is steady
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 
 
 class Round(NamedTuple):
-    """The quickest timing of either network in one round, and how many runs that took."""
+    """The quickest timing of either network in one round, and how many runs that took.
+
+    `spread` is what the slowest turn of either took over its quickest one: 1 on a steady machine.
+    """
 
     ours_ms: float
     theirs_ms: float
     runs: int
+    spread: float = 1.0
 
     @property
     def ratio(self) -> float:
@@ -178,6 +185,26 @@ def compare(
     return Comparison(verdict, ratio, low, high, len(ratios), undecided=not (clear or tied))
 
 
+def quick_ratio(ours: Program, theirs: Program, target: Target, *, usual_ms: float) -> float:
+    """Return our latency over that of a reference, from the first round in which all was quiet.
+
+    Args:
+        ours: the network in question.
+        theirs: the reference.
+        target: what both run on.
+        usual_ms: latency of the reference on the undisturbed machine.
+
+    Returns:
+        The median of a few rounds if none was quiet.
+    """
+    ratios = []
+    for sample in islice(rounds(ours, theirs, target), PATIENCE):
+        if sample.theirs_ms <= POLLUTED * usual_ms and sample.spread <= STEADY:
+            return sample.ratio
+        ratios.append(sample.ratio)
+    return median(ratios)
+
+
 def rounds(ours: Program, theirs: Program, target: Target) -> Iterator[Round]:
     """Yield rounds without end, on one core after the other; nothing of ours runs beside them."""
     for core in cycle(cores()):
@@ -196,7 +223,8 @@ def _round(ours: Timer, theirs: Timer) -> Round:
     for turn in range(TURNS):
         for which in (0, 1) if turn % 2 else (1, 0):
             times[which].append(settled((ours, theirs)[which], once[which]))
-    return Round(min(times[0]), min(times[1]), TURNS * TIMINGS * _calls(once[0]))
+    spread = max(max(turns) / min(turns) for turns in times)
+    return Round(min(times[0]), min(times[1]), TURNS * TIMINGS * _calls(once[0]), spread)
 
 
 def settled(timer: Timer, once_ms: float) -> float:

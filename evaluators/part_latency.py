@@ -1,7 +1,7 @@
 """The latency of each part of a network by itself, measured once and kept in the latency cache.
 
-A part is a stem, a block or a head at its site. It is timed in one round beside the reference
-network, which says whether the machine is quiet; see `evaluators.pairs`.
+A part is a stem, a block or a head at its site. It is timed beside the reference network, in one
+round if the machine is quiet; see `evaluators.pairs`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from search_spaces.errors import CandidateError
 from search_spaces.network import build_part
 
 from .latency_cache import Timing
-from .pairs import POLLUTED, rounds
+from .pairs import quick_ratio
 from .quiet import measuring
 from .runtimes import GraphError
 
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from search_spaces.arch import Part
 
     from .latency_cache import LatencyCache
-    from .pairs import Program, Round
+    from .pairs import Program
     from .target import Target
-
-PATIENCE = 4  # rounds, the last of which counts even if the machine was disturbed
 
 
 def part_key(part: Part) -> str:
@@ -61,8 +59,8 @@ def measured_part(
         with measuring():  # one process at a time, and what it measured is there for the next
             if known := cache.get(key):
                 return known
-            sample = _clean_round(program, theirs, cache.target, usual.ms)
-            ms = sample.ratio * usual.ms
+            ratio = quick_ratio(program, theirs, cache.target, usual_ms=usual.ms)
+            ms = ratio * usual.ms
             cache.put(key, Timing(ms, ms, ms))
     except GraphError as error:
         raise CandidateError(f"{part.name} {key}: {cache.target}: {error}") from error
@@ -84,13 +82,6 @@ def part_program(part: Part, target: Target) -> Program:
     except GraphError as error:
         raise CandidateError(f"{part.name} {part_key(part)}: {target}: {error}") from error
     return lambda: target.load_part(model, *examples)
-
-
-def _clean_round(ours: Program, theirs: Program, target: Target, usual_ms: float) -> Round:
-    for _, sample in zip(range(PATIENCE), rounds(ours, theirs, target), strict=False):
-        if sample.theirs_ms <= POLLUTED * usual_ms:
-            break
-    return sample
 
 
 def _takes_image(part: Part) -> bool:

@@ -240,11 +240,11 @@ latency_model.SAMPLES = 1000
 from evaluators.latency import Latency
 from evaluators.latency_model import LatencyModel, parts_of
 from test_latency_model import SPACE, TASK
-clean = pl._clean_round
-def told(*arguments):
+usual = pl.quick_ratio
+def told(*arguments, **options):
     print("measured", flush=True)
-    return clean(*arguments)
-pl._clean_round = told
+    return usual(*arguments, **options)
+pl.quick_ratio = told
 model = LatencyModel(Latency(cache=Path(sys.argv[1])), TASK)
 for part in parts_of(SPACE, TASK)[:12]:
     model.measure_part(part)

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from evaluators import pairs
-from evaluators.pairs import ROUNDS, Program, compare, interval, read, warm_up
+from evaluators.pairs import (
+    PATIENCE,
+    ROUNDS,
+    Program,
+    compare,
+    interval,
+    quick_ratio,
+    read,
+    warm_up,
+)
 from evaluators.target import Target
 
 if TYPE_CHECKING:
@@ -132,6 +141,35 @@ def test_polluted_rounds_are_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reading.ratio == pytest.approx(3)
     assert reading.rejected > 0
     assert not reading.flagged
+
+
+def test_one_round_of_a_part_is_enough_on_a_steady_machine(machine: Machine) -> None:
+    ratio = quick_ratio(machine.program(3.0), machine.program(0.5), Target(), usual_ms=0.5)
+    assert ratio == pytest.approx(6)
+    assert machine.loads == 2
+
+
+def test_a_part_is_timed_until_the_machine_is_steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowed(ms: float, now: float) -> float:  # at first, some turns of ours more than others
+        return ms * (1.5 if ms > 1 and now % 0.03 < 0.02 and now < 0.15 else 1)
+
+    (machine,) = _machine(monkeypatch, Machine(slowed))
+    ratio = quick_ratio(machine.program(3.0), machine.program(0.5), Target(), usual_ms=0.5)
+    assert ratio == pytest.approx(6)
+    assert 2 < machine.loads <= 2 * PATIENCE
+
+
+def test_noise_in_parts_is_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spread(patience: int) -> float:
+        monkeypatch.setattr(pairs, "PATIENCE", patience)
+        found = []
+        for seed in range(60):
+            (machine,) = _machine(monkeypatch, Machine(noisy(seed, 0.3)))
+            ours, theirs = machine.program(3.0), machine.program(2.0)
+            found.append(quick_ratio(ours, theirs, Target(), usual_ms=2.0))
+        return float(np.std(found))
+
+    assert spread(PATIENCE) < 0.8 * spread(1)
 
 
 def test_doubt_is_flagged_and_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
