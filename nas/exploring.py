@@ -11,7 +11,7 @@ from evaluators.accuracy import Accuracy
 from evaluators.ledger import spending
 from search_spaces.errors import CandidateError
 
-from .executors.local import Job
+from .executors.local import Files, Job
 from .families import one_family_each
 from .halving import Halving
 from .runs import write_table
@@ -113,10 +113,11 @@ class Exploration:
         self._under_way[number] = rung
         self._progress.stage(str(number), "training", self._known[number].metrics)
         rungs = setup.rungs[self._halving.first(number) : rung + 1]
-        checkpoint = self._directory / CHECKPOINTS / f"{candidate.arch.digest}.pt"
-        recipe = setup.recipe(setup.epochs)  # workers may be in another directory
-        accuracy = Accuracy(setup.data, recipe, rungs, checkpoint.absolute())
-        return Job(candidate, partial(accuracy, candidate.arch, setup.task))
+        checkpoint = f"{CHECKPOINTS}/{candidate.arch.digest}.pt"
+        files = Files(self._directory.absolute(), (checkpoint,))  # workers may be elsewhere
+        recipe = setup.recipe(setup.epochs)
+        accuracy = Accuracy(setup.data, recipe, rungs, files.folder / checkpoint)
+        return Job(candidate, partial(accuracy, candidate.arch, setup.task), files)
 
     def _measure(self, candidate: Candidate) -> bool:
         """Score a candidate, measure its latency, and say whether it should be trained."""

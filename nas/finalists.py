@@ -21,10 +21,12 @@ from evaluators.training import train_until_settled
 from search_spaces.network import build
 
 from . import provenance
+from .executors.local import Files
 from .exporter import FORMATS, export
 from .folder import METRICS_FILE, renew
 from .objectives import OBJECTIVES, points_of
 from .pareto import hypervolume, non_dominated, wilson
+from .runs import RUN_FILE
 from .study import TRAINED
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class Finish:
             images = load(data)
         with spending("building"):
             network = build(arch, task, seed=self.recipe.seed)
-        checkpoint = self.models / f".{arch.digest}.pt"  # outlives a kill, not the export
+        checkpoint = self._checkpoint(arch)
         training = train_until_settled(
             network, images, self.recipe, patience=PATIENCE, checkpoint=checkpoint
         )
@@ -85,6 +87,15 @@ class Finish:
             directory = self.models / arch.digest
             export(arch, network, task, images, directory, self.formats, beside)
         checkpoint.unlink(missing_ok=True)
+
+    def files(self, arch: Arch) -> Files:
+        """Return what the training of `arch` reads in the run folder."""
+        run = self.models.parent
+        names = (run / RUN_FILE, self._checkpoint(arch))
+        return Files(run, tuple(path.relative_to(run).as_posix() for path in names))
+
+    def _checkpoint(self, arch: Arch) -> Path:
+        return self.models / f".{arch.digest}.pt"  # outlives a kill, not the export
 
 
 def _tested(network: nn.Module, images: Images) -> dict[str, Any]:

@@ -71,7 +71,8 @@ class Finals:
         deadline = inf if left is None else time() + left
         recipe, formats = self._setup.recipe(epochs), self._setup.formats
         finish = Finish(self._setup.data, recipe, self._models, deadline, formats)
-        jobs = iter([Job(arch, partial(finish, arch, self._setup.task)) for arch in waiting])
+        task = self._setup.task
+        jobs = iter([Job(a, partial(finish, a, task), finish.files(a)) for a in waiting])
         self._setup.executor.run(
             lambda: next(jobs, None), partial(self._epoch, epochs), self._ended
         )

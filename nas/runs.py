@@ -28,6 +28,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 SCHEMA = 1
+RUN_FILE = "run.json"
 LOCK_FILE = "run.lock"  # stays; it is the lock on it that counts, and who holds it is written in it
 TRAINING = ".training"  # folder in which `nas train` keeps what it needs for a resume
 SPACE_FILE = "space.json"  # the space as a search found it, whatever becomes of its file
@@ -59,7 +60,7 @@ def create_run(config: SearchConfig, out: Path | None, leave_out: Collection[str
     try:
         (path / "models").mkdir(parents=True)
         options = {k: v for k, v in config.to_plain().items() if k not in leave_out}
-        write_text(path / "run.json", json.dumps(_header(options), indent=2))
+        write_text(path / RUN_FILE, json.dumps(_header(options), indent=2))
     except OSError as error:
         raise RunError(
             f"{path} cannot be written: {error.strerror}; choose another --out"
@@ -103,7 +104,7 @@ def read_run(path: Path) -> dict[str, Any]:
         RunError: this is no run folder.
     """
     try:
-        data = read_json(path / "run.json")
+        data = read_json(path / RUN_FILE)
     except FileNotFoundError:
         lacks = "it has no run.json" if path.is_dir() else "there is no such folder"
         way_out = "name the folder that a run has left"
@@ -131,7 +132,7 @@ def read_config(path: Path) -> SearchConfig:
 
 def update_run(path: Path, **values: Any) -> None:
     """Set keys of a run folder's `run.json`."""
-    write_text(path / "run.json", json.dumps(read_run(path) | values, indent=2))
+    write_text(path / RUN_FILE, json.dumps(read_run(path) | values, indent=2))
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:

@@ -19,7 +19,7 @@ from evaluators.evaluator import Report
 from evaluators.ledger import receive
 
 from ._message import work_to_json
-from ._ray_worker import BUG, FAILURE, JOB, REPORT, SPENT
+from ._ray_worker import BUG, FAILURE, FILES, JOB, REPORT, SPENT
 from .local import Crash
 from .ray import RETRIES
 
@@ -67,9 +67,9 @@ class StudySearcher(Searcher, Generic[J]):
         with self._kept_error():
             job = self._next_job()
             if job is not None:
-                message = work_to_json(job.work)
+                message = work_to_json(job.work, job.files.folder if job.files else None)
                 self._keys[trial_id] = job.key
-                return {JOB: message}
+                return {JOB: message, FILES: job.files}
         self._waiting = True
         self.finished = not self._keys and not self.error
         return Searcher.FINISHED if self.finished else None

@@ -14,6 +14,7 @@ from evaluators.ledger import drain
 from search_spaces.errors import NasError
 
 from ._message import work_from_json
+from ._ray_files import Copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
     from evaluators.evaluator import Report
     from search_spaces.plugins import Plugin
 
-JOB, REPORT, FAILURE, BUG, SPENT = "job", "report", "failure", "bug", "spent"
+JOB, FILES, REPORT, FAILURE, BUG, SPENT = "job", "files", "report", "failure", "bug", "spent"
 
 
 class Worker(Trainable):
     """Asks a job for one report a step; Tune keeps the process for the next job."""
 
     _job: str
+    _copy: Copy | None = None
     _reports: Iterator[Report] | None = None
 
     def setup(  # type: ignore[override]  # `tune.with_parameters` adds the others
@@ -37,6 +39,7 @@ class Worker(Trainable):
         plugins: tuple[Plugin, ...],
         threads: int,
         shared: list[tuple[DataSpec, ray.ObjectRef[Any]]],
+        keeper: Any,
     ) -> None:
         """Make the process ready and take the first job."""
         import torch
@@ -44,6 +47,7 @@ class Worker(Trainable):
         for data, arrays in shared:
             adopt(data, ray.get(arrays))  # mapped, not copied
 
+        self._keeper = keeper
         torch.set_num_threads(threads)
         for plugin in plugins:  # jobs are made of what they define
             plugin.load()
@@ -61,8 +65,11 @@ class Worker(Trainable):
     def _step(self) -> dict[str, Any]:
         try:
             if self._reports is None:
-                self._reports = iter(work_from_json(self._job)())
+                folder = self._copy.fetch() if self._copy else None
+                self._reports = iter(work_from_json(self._job, folder)())
             report = next(self._reports, None)
+            if self._copy:
+                self._copy.send()
         except (NasError, OSError, MemoryError) as error:
             return {"done": True, FAILURE: str(error) or type(error).__name__}
         except Exception:
@@ -74,6 +81,11 @@ class Worker(Trainable):
     def cleanup(self) -> None:
         """Let go of the job."""
         self._reports = None
+        if self._copy:
+            self._copy.remove()
+            self._copy = None
 
     def _take(self, config: dict[str, Any]) -> None:
-        self._job, self._reports = config[JOB], None
+        self.cleanup()
+        self._job, files = config[JOB], config[FILES]
+        self._copy = files and Copy(files, self._keeper)

@@ -21,6 +21,7 @@ from search_spaces.plugins import loaded_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from search_spaces.plugins import Plugin
 
@@ -35,12 +36,26 @@ class Work(Protocol):
 J = TypeVar("J")
 
 
+@dataclass(frozen=True)
+class Files:
+    """What a job has to do with the run folder, for workers on machines that do not see it.
+
+    Attributes:
+        folder: where the paths of the work lead, absolute.
+        needs: names, within it, of the files that the work reads if they are there.
+    """
+
+    folder: Path
+    needs: tuple[str, ...]
+
+
 @dataclass
 class Job(Generic[J]):
-    """A piece of work and what the caller knows it by."""
+    """A piece of work, what the caller knows it by, and the files that it needs or leaves."""
 
     key: J
     work: Work
+    files: Files | None = None
 
 
 class Executor(Protocol):

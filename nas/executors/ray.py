@@ -84,6 +84,7 @@ class RayExecutor:
         self._concurrency = concurrency
         self._data = data
         self._shared: list[tuple[DataSpec, Any]] = []
+        self._keeper: Any = None
         self._latency_resources = latency_resources
         self._child = Child()
         self._latency_nodes: LatencyNodes | None = None
@@ -111,6 +112,9 @@ class RayExecutor:
         if self._latency_nodes:
             self._latency_nodes.end()
             self._latency_nodes = None
+        if self._keeper is not None:
+            ray.kill(self._keeper)
+            self._keeper = None
         self._shared = []
         if self._ours:
             ray.shutdown()
@@ -162,6 +166,14 @@ class RayExecutor:
             self._shared = [(data, ray.put(to_arrays(load(data)))) for data in self._data]
         return self._shared
 
+    def _keeper_once(self) -> Any:
+        """Start what writes into run folders of this machine, the first time."""
+        from ._ray_files import keeper
+
+        if self._keeper is None:
+            self._keeper = keeper()
+        return self._keeper
+
     def run(
         self,
         next_job: Callable[[], Job[J] | None],
@@ -190,6 +202,7 @@ class RayExecutor:
             plugins=loaded_plugins(),
             threads=max(1, int(self._cpus)),
             shared=self._data_once(),
+            keeper=self._keeper_once(),
         )
         while not searcher.finished:
             self._tune(worker, searcher)

@@ -67,7 +67,7 @@ class Waves:
 
         def next_place() -> Job[int] | None:
             place = next(places, None)
-            return None if place is None else Job(place, wave[place].work)
+            return None if place is None else Job(place, wave[place].work, wave[place].files)
 
         def goes_on(place: int, report: Report) -> bool:
             return on_report(wave[place].key, report)

@@ -31,6 +31,13 @@ def test_work_comes_back_as_it_was(evaluator):
     assert again.args == (ARCH, TASK)
 
 
+def test_paths_within_a_folder_lead_into_the_readers_own():
+    finish = Finish(DataSpec(), Recipe(), Path("/runs/a/models"))
+    text = work_to_json(partial(finish, ARCH, TASK), Path("/runs/a"))
+    assert "/runs" not in text
+    assert work_from_json(text, Path("/tmp/b")).func.models == Path("/tmp/b/models")
+
+
 def test_what_is_no_plain_data_is_refused():
     @dataclass(frozen=True)
     class Work:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from evaluators.accuracy import Accuracy
 from evaluators.data import DataSpec
 from evaluators.fidelity import Fidelity
 from evaluators.recipe import Recipe
-from nas.executors.local import Crash, Job
+from nas.executors.local import Crash, Files, Job
 from nas.executors.ray import RayError, RayExecutor
 from nas.finalists import Finish
 from nas.runs import create_run
@@ -38,8 +39,9 @@ def executor():
         yield executor
 
 
-def run(executor, works, goes_on=lambda key, report: True):
-    jobs = iter([Job(key, work) for key, work in enumerate(works)])
+def run(executor, works, goes_on=lambda key, report: True, files=None):
+    files = files or [None] * len(works)
+    jobs = iter(map(Job, count(), works, files))
     reports, ends = {}, {}
 
     def listen(key, report):
@@ -118,18 +120,20 @@ def test_a_training_whose_worker_is_lost_goes_on_from_its_checkpoint(
     data, recipe = DataSpec(str(toy / "images.npz")), Recipe(epochs=3)
     arch = Arch.from_text("stem(width=8) | stage(width=8,stride=2): mbconv(expand=1) | head")
     rungs = Fidelity(1), Fidelity(3)
-    candidate = Accuracy(data, recipe, rungs[:1], tmp_path / "candidate.pt")
-    paused = partial(candidate, arch, Task(3, (1, 16, 16)))
-    assert run(executor, [paused])[1] == {0: None}
-    promoted = replace(candidate, rungs=rungs)
     folder = create_run(nas.SearchConfig(), tmp_path / "run")
-    works_of = {"rung": promoted, "finalist": Finish(data, recipe, folder / "models")}
+    candidate = Accuracy(data, recipe, rungs[:1], folder / "checkpoints" / "candidate.pt")
+    finish = Finish(data, recipe, folder / "models")
+    files = [Files(folder, ("checkpoints/candidate.pt",)), finish.files(arch)]
+    paused = partial(candidate, arch, Task(3, (1, 16, 16)))
+    assert run(executor, [paused], files=files)[1] == {0: None}
+    works_of = {"rung": replace(candidate, rungs=rungs), "finalist": finish}
     jobs = [
         works.KilledInTraining(partial(work, arch, Task(3, (1, 16, 16))), 2, tmp_path / name)
         for name, work in works_of.items()
     ]
-    reports, ends = run(executor, jobs)
+    reports, ends = run(executor, jobs, files=files)
     assert ends == {0: None, 1: None}
+    assert [path.name for path in (folder / "models").iterdir()] == [arch.digest]
     assert [[r.step for r in reports[key]] for key in (0, 1)] == [[2, 3], [1, 2, 3]]
     assert (tmp_path / "rung").read_text().split() == ["2", "2", "3"]  # from the last rung
     assert (tmp_path / "finalist").read_text().split() == ["1", "2", "3"]  # from the last epoch

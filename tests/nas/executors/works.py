@@ -86,3 +86,23 @@ class KilledInTraining:
             yield report
             if report.step == self.last and str(self.last) not in before.split():
                 os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Writes:
+    """Writes files in its copy of a run folder, which it must not share with the driver."""
+
+    folder: Path
+
+    def __call__(self) -> Iterator[Report]:
+        given = (self.folder / "given").read_text()
+        models = self.folder / "models"
+        for step in (1, 2):
+            models.mkdir(exist_ok=True)
+            (models / f"{step}.txt").write_text(given)
+            if step == 2:
+                (models / "1.txt").unlink()
+                (models / "new").mkdir()
+                (models / "new" / "2.txt").write_text(given)
+            yield Report(step, {})
+        (self.folder / "given").unlink()
