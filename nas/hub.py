@@ -12,12 +12,9 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
-
-import fsspec
+from typing import Any
 
 from search_spaces.arch import Arch
 from search_spaces.errors import NasError
@@ -26,10 +23,8 @@ from . import checksums
 from .exporter import EXPORTERS
 from .exporting import find_model
 from .files import read_json, read_text
+from .stores import failures, opened
 from .verify import faults
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DIGITS = 12
@@ -43,15 +38,12 @@ class Hub:
     """The models under a folder or an fsspec URL.
 
     Raises:
-        HubError: no such kind of URL, or its package is missing.
+        StoreError: no such kind of URL, or its package is missing.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/") or url
-        try:
-            self._files, self._root = fsspec.core.url_to_fs(self.url)
-        except (ValueError, ImportError) as error:
-            raise HubError(f"{url} is no hub: {error}") from None
+        self._files, self._root = opened(self.url)
 
     def push(self, source: str, name: str | None = None) -> tuple[str, bool]:
         """Copy a model into the hub; return NAME@VERSION and whether it was new.
@@ -72,7 +64,7 @@ class Hub:
             raise HubError(f"{name!r} is no name for a model: letters, digits and . _ - only")
         version = checksums.sha256(directory / checksums.FILE)[:_DIGITS]
         final = f"{self._root}/{name}/{version}"
-        with _failures(f"cannot push to {self.url}"):
+        with failures(f"cannot push to {self.url}", HubError):
             if self._files.exists(f"{final}/{checksums.FILE}"):
                 return f"{name}@{version}", False
             draft = f"{self._root}/{name}/.{version}.{secrets.token_hex(4)}"
@@ -94,7 +86,7 @@ class Hub:
             HubError: no such model, a damaged one, or `out` is something else.
         """
         name, version = self.find(wanted)
-        with _failures(f"cannot pull from {self.url}"):
+        with failures(f"cannot pull from {self.url}", HubError):
             if out.exists() and (not out.is_dir() or any(out.iterdir())):
                 same = (out / checksums.FILE).is_file() and not faults(out)
                 if same and checksums.sha256(out / checksums.FILE).startswith(version):
@@ -150,7 +142,7 @@ class Hub:
         ]
 
     def _row(self, name: str, version: str) -> dict[str, Any]:
-        with TemporaryDirectory() as place, _failures(f"cannot read {self.url}"):
+        with TemporaryDirectory() as place, failures(f"cannot read {self.url}", HubError):
             path, about = f"{self._root}/{name}/{version}", Path(place)
             for file in (checksums.FILE, "task.json"):
                 self._files.get_file(f"{path}/{file}", str(about / file))
@@ -226,14 +218,3 @@ def _refuse_faults(directory: Path, called: str | None = None) -> None:
     for line in faults(directory):
         text = line.replace(str(directory), called) if called else line
         raise HubError(f"not copied: {text}")
-
-
-@contextmanager
-def _failures(what: str) -> Iterator[None]:
-    try:
-        yield
-    except NasError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or repr(error)
-        raise HubError(f"{what}: {reason}") from error

@@ -3,10 +3,12 @@
 The copy follows in a thread of its own. What it holds between two steps is what a killed run
 leaves: the list of its files goes before anything changes and comes last, databases are copied
 whole, and a model whose copy was cut off is left out when the run is fetched.
+What the store has is written down beside the run, so that a resume copies only what differs.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 import sqlite3
@@ -16,17 +18,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import fsspec
-
-from search_spaces.errors import NasError
 from search_spaces.user_cache import user_cache
 
 from . import checksums
-from .files import write_text
-from .runs import LOCK_FILE, locked
+from .files import read_json, write_text
+from .runs import LOCK_FILE, RUN_FILE, locked
+from .stores import Store, StoreError, failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -34,13 +34,8 @@ if TYPE_CHECKING:
 
 SHARE = 0.1  # of the time, at most, in which files are copied
 _PAUSE_S = 2.0  # at least
-_RUN = "run.json"
 _SITTING = ".sitting"  # names the process that writes the copy: who finds another name there stops
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-
-
-class StoreError(NasError, OSError):
-    """A URL that cannot be used, or a store that cannot be reached."""
+_COPIED = ".copied"  # lists, here only, what the store has: time and size of each file
 
 
 class _TakenError(StoreError):
@@ -79,25 +74,14 @@ class Mirror:
     """
 
     def __init__(self, url: str) -> None:
-        if "@" in urlsplit(url).netloc:
-            raise StoreError(
-                "the URL of a run has credentials before its `@`; give them by the environment "
-                "variables or the files of the store"
-            )
-        self.url = url.rstrip("/")
-        try:
-            self._files, self._root = fsspec.core.url_to_fs(self.url)
-        except ImportError as error:
-            extra = _EXTRAS.get(urlsplit(url).scheme)
-            way_out = f"pip install 'nas-compact[{extra}]'" if extra else str(error)
-            raise StoreError(f"{url} needs another package: {way_out}") from None
-        except (ValueError, OSError) as error:
-            raise StoreError(f"{url} cannot be used: {error}") from None
+        self._store = Store(url)
+        self.url = self._store.url
         name = urlsplit(self.url).path.rpartition("/")[2]
         if not name:
             raise StoreError(f"{url} names no folder of a run, as s3://BUCKET/RUN does")
         self.folder = user_cache() / "runs" / sha256(self.url.encode()).hexdigest()[:12] / name
-        self._copied: dict[str, tuple[int, int] | None] = {}  # what the store has, by name
+        self._copied: dict[str, Any] = {}  # the state, here, of what the store has
+        self._seen: dict[str, Any] = {}  # what the store told of its files
         self._sitting = ""
 
     def begin(self) -> None:
@@ -107,7 +91,7 @@ class Mirror:
             StoreError: something is there, or the store refuses us.
         """
         if found := self._found():
-            way_on = f", or go on with: nas resume {self.url}" if _RUN in found else ""
+            way_on = f", or go on with: nas resume {self.url}" if RUN_FILE in found else ""
             raise StoreError(f"{self.url} exists; choose another --out{way_on}")
         self._claim()
 
@@ -117,7 +101,9 @@ class Mirror:
         Raises:
             StoreError: the store refuses us.
         """
-        self._copied = dict.fromkeys(self._found())
+        found = self._found()  # what has changed there since is taken to differ
+        same = {name for name, about in found.items() if self._seen.get(name) == about}
+        self._copied = {name: self._copied.get(name) if name in same else None for name in found}
         self._claim()
         write_text(self.folder / _SITTING, self._sitting)
 
@@ -128,27 +114,30 @@ class Mirror:
             NasError: there is no run, it cannot be read, or somebody works in its folder.
         """
         here, found = self.folder, self._found()
-        if _RUN not in found:
-            if (here / _RUN).is_file():  # the store was gone before it got anything
+        self._seen = found
+        if RUN_FILE not in found:
+            if (here / RUN_FILE).is_file():  # the store was gone before it got anything
                 return here
             raise StoreError(f"{self.url} is not a run folder: it has no run.json")
         if here.exists():
             with locked(here):
                 pass
-            ours = (here / _SITTING).read_text("utf-8") if (here / _SITTING).is_file() else ""
-            if ours and ours == self._read_sitting():
+            ours = (here / _SITTING).read_bytes() if (here / _SITTING).is_file() else b""
+            if ours and ours == self._store.read(_SITTING):
+                self._copied = _recorded(here)
                 return here
         draft = here.with_name(f".{here.name}.{secrets.token_hex(4)}")
-        with _failures(f"{self.url} cannot be fetched"):
+        with failures(f"{self.url} cannot be fetched"):
             (draft / "models").mkdir(parents=True)
             for name in found:
                 (draft / name).parent.mkdir(parents=True, exist_ok=True)
-                self._files.get_file(f"{self._root}/{name}", str(draft / name))
+                self._store.get(name, draft / name)
             _drop_torn_models(draft)
             if (here / _SITTING).exists():  # it went on elsewhere; what only this folder has stays
                 here.rename(here.with_name(f"{here.name}.{secrets.token_hex(4)}"))
             shutil.rmtree(here, ignore_errors=True)
             draft.rename(here)
+        self._copied = dict(_states(here))
         return here
 
     @contextmanager
@@ -210,7 +199,7 @@ class Mirror:
         Raises:
             StoreError: the store fails, or another process has gone on with the run.
         """
-        if self._read_sitting() != self._sitting:
+        if self._store.read(_SITTING) != self._sitting.encode():
             raise _TakenError(f"another process has gone on with {self.url}: it is left to that")
         here = _states(self.folder)
         changed = [name for name, state in here.items() if self._copied.get(name) != state]
@@ -220,29 +209,27 @@ class Mirror:
         gone = self._copied.keys() - here.keys()
         if not changed and not gone:
             return
-        with (
-            TemporaryDirectory() as place,
-            _failures(f"{self.url} cannot be written"),
-        ):
-            shutil.copyfile(self.folder / _RUN, Path(place) / _RUN)
+        with TemporaryDirectory() as place, failures(f"{self.url} cannot be written"):
+            shutil.copyfile(self.folder / RUN_FILE, Path(place) / RUN_FILE)
             if checksums.FILE in self._copied:  # it is in force while nothing changes
                 self._remove([checksums.FILE])
             if sealed:
                 changed = [*(name for name in changed if name != checksums.FILE), checksums.FILE]
             for name in sorted(changed, key=_order):
                 try:
-                    self._put(self._still(name, Path(place), sealed), name)
+                    self._store.put(self._still(name, Path(place), sealed), name)
                     self._copied[name] = here[name]
-                except FileNotFoundError:
+                except StoreError:
                     if (self.folder / name).exists():  # else it is needed no more
                         raise
             self._remove(gone)
+            write_text(self.folder / _COPIED, json.dumps(self._copied))
 
     def _still(self, name: str, place: Path, sealed: bool) -> Path:
         """Return a file that nobody writes while it is copied."""
         path = self.folder / name
-        if name == _RUN:
-            return place / _RUN
+        if name == RUN_FILE:
+            return place / RUN_FILE
         if sealed or path.suffix != ".db":  # files are replaced, never changed
             return path
         with (
@@ -252,49 +239,31 @@ class Mirror:
             one.backup(other)
         return place / path.name
 
-    def _put(self, path: Path, name: str) -> None:
-        final = f"{self._root}/{name}"
-        if self._files.async_impl:  # an object store has no folders, and a file appears whole
-            self._files.put_file(str(path), final)
-            return
-        head, _, tail = final.rpartition("/")
-        draft = f"{head}/.{tail}.part"
-        self._files.makedirs(head, exist_ok=True)
-        self._files.put_file(str(path), draft)
-        self._files.mv(draft, final)
-
     def _remove(self, names: Iterable[str]) -> None:
         for name in list(names):
-            with suppress(FileNotFoundError):
-                self._files.rm_file(f"{self._root}/{name}")
+            self._store.remove(name)
             self._copied.pop(name, None)
 
     def _claim(self) -> None:
         self._sitting = secrets.token_hex(8)
-        with _failures(f"{self.url} cannot be written"):
-            if not self._files.async_impl:
-                self._files.makedirs(self._root, exist_ok=True)
-            self._files.pipe_file(f"{self._root}/{_SITTING}", self._sitting.encode())
+        self._store.write(_SITTING, self._sitting.encode())
 
-    def _read_sitting(self) -> str:
-        with _failures(f"{self.url} cannot be read"):
-            try:
-                return str(self._files.cat_file(f"{self._root}/{_SITTING}").decode())
-            except FileNotFoundError:
-                return ""
+    def _found(self) -> dict[str, Any]:
+        """Return what the store tells of the run's files, by name."""
+        return {name: about for name, about in self._store.found().items() if _belongs(name)}
 
-    def _found(self) -> list[str]:
-        """Return the names of the run's files at the URL."""
-        with _failures(f"{self.url} cannot be read"):
-            self._files.invalidate_cache()
-            paths = self._files.find(self._root)
-        names = [str(path)[len(self._root) + 1 :] for path in paths]
-        return [name for name in names if _belongs(name)]
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """Return what `push` wrote down: the state of each file when it was copied."""
+    try:
+        return {name: state and tuple(state) for name, state in read_json(folder / _COPIED).items()}
+    except (OSError, ValueError):
+        return {}
 
 
 def _order(name: str) -> tuple[bool, bool, str]:
     """Put run.json, taken before all others, behind what it tells of, and the list last."""
-    return name == checksums.FILE, name == _RUN, name
+    return name == checksums.FILE, name == RUN_FILE, name
 
 
 def _states(folder: Path) -> dict[str, tuple[int, int]]:
@@ -329,14 +298,3 @@ def _drop_torn_models(folder: Path) -> None:
             torn = True
         if torn:
             shutil.rmtree(model)
-
-
-@contextmanager
-def _failures(what: str) -> Iterator[None]:
-    try:
-        yield
-    except NasError:
-        raise
-    except Exception as error:  # each store raises its own
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise StoreError(f"{what}: {lines[0]}") from error

@@ -194,7 +194,7 @@ def test_the_commands(
         (["pull", "{hub}/hat"], "has no model 'hat'; it has: shirts"),
         (["pull", "{hub}/shirts@zz"], "0 versions of shirts fit 'zz': "),
         (["pull", "shirts"], "names no model in a hub; write HUB/NAME"),
-        (["pull", "nope://x/shirts"], "is no hub: Protocol not known"),
+        (["pull", "nope://x/shirts"], "cannot be used: Protocol not known"),
         (["push", "{hub}", "{hub}"], "is neither a model's folder nor a run with models"),
         (["push", "{model}", "{hub}", "--name", "../x"], "is no name for a model"),
         (["list", "models"], "name the hub, too"),

@@ -16,10 +16,11 @@ from nas import checksums
 from nas import mirror as mirrors
 from nas.cli import main
 from nas.exporting import find_model
-from nas.mirror import Mirror, StoreError, fetched, mirror_of
+from nas.mirror import Mirror, fetched, mirror_of
 from nas.progress import Progress
 from nas.runs import RunError, create_run, locked, read_run, update_run
 from nas.sealing import run_faults, seal_run, unseal_run
+from nas.stores import StoreError
 from nas.verify import verify
 
 URL = "faulty://bucket/run"
@@ -33,6 +34,7 @@ class Faulty(MemoryFileSystem):
     pseudo_dirs = [""]  # noqa: RUF012
     down = False
     left = None
+    put = ()
 
     def _reach(self):
         if Faulty.down:
@@ -51,6 +53,7 @@ class Faulty(MemoryFileSystem):
             Faulty.left -= 1
             Faulty.down |= Faulty.left < 0
         self._reach()
+        Faulty.put += (args[1].rpartition("/")[2],)
         return super().put_file(*args, **options)
 
     def pipe_file(self, *args, **options):
@@ -66,7 +69,7 @@ def _fresh(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(mirrors, "_PAUSE_S", 0.01)
     Faulty.store.clear()
-    Faulty.down, Faulty.left = False, None
+    Faulty.down, Faulty.left, Faulty.put = False, None, ()
     yield
     MemoryFileSystem.store.clear()
 
@@ -98,7 +101,7 @@ def tree(folder):
     return {
         p.relative_to(folder).as_posix(): p.read_bytes()
         for p in folder.rglob("*")
-        if p.is_file() and p.name not in ("run.lock", ".sitting")
+        if p.is_file() and p.name not in ("run.lock", ".sitting", ".copied")
     }
 
 
@@ -231,6 +234,44 @@ def test_a_store_that_stays_away_is_an_error_that_loses_nothing(elsewhere):
         pass
     elsewhere()
     assert tree(fetched(URL)) == tree(run)
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_who_goes_on_copies_only_what_differs(elsewhere, where):
+    mirror, run = begun()
+    write_model(run)
+    (run / "table").write_text("1")
+    (run / "gone").write_text("1")
+    mirror.push()
+    if where == "elsewhere":
+        elsewhere()
+    again = Mirror(URL)
+    run = again.fetch()
+    (run / "table").write_text("other")
+    (run / "gone").unlink()
+    Faulty.put = ()
+    again.go_on()
+    again.push()
+    assert Faulty.put == (".table.part",)
+    elsewhere("third")
+    assert tree(fetched(URL)) == tree(run)
+
+
+def test_what_changed_at_the_url_since_it_was_fetched_is_put_right(elsewhere):
+    mirror, run = begun()
+    (run / "table").write_text("1")
+    mirror.push()
+    elsewhere()
+    other = Mirror(URL)
+    copy = other.fetch()
+    (run / "table").write_text("2, too late")
+    (run / "more").write_text("2")
+    mirror.push()
+    other.go_on()
+    other.push()
+    elsewhere("third")
+    assert tree(fetched(URL)) == tree(copy)
+    assert (copy / "table").read_text() == "1"
 
 
 def test_an_error_of_the_run_is_not_hidden_by_one_of_the_store():
