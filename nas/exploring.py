@@ -16,6 +16,7 @@ from .families import one_family_each
 from .halving import Halving
 from .runs import write_table
 from .seldom import Seldom
+from .side_by_side import SideBySide
 from .targets import excess, too_slow
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from evaluators.evaluator import Report
 
     from .clock import Clock
+    from .halving import Promotion
     from .progress import Progress
     from .setup import Setup
     from .study import Candidate, Outcome, Study, Told
@@ -57,6 +59,7 @@ class Exploration:
         self._known: dict[int, _Known] = {}  # by candidate's number
         self._under_way: dict[int, int] = {}  # the rung that a candidate is training to
         self._exhausted = False
+        self._measuring: SideBySide[Candidate, Report] = SideBySide(setup.places)
         self._keep_table = Seldom(lambda: write_table(directory / "trials.csv", study.frame()))
         for told in study.told():  # of an earlier sitting
             self._recall(told)
@@ -67,7 +70,10 @@ class Exploration:
             for arch in one_family_each(self._setup.inside):
                 self._study.enqueue(arch)
         with self._clock.phase("search"):
-            self._setup.executor.run(self._next_job, self._goes_on, self._trained)
+            try:
+                self._setup.executor.run(self._next_job, self._goes_on, self._trained)
+            finally:
+                self._measuring.end()
             write_table(self._directory / "trials.csv", self._study.frame())
         shutil.rmtree(self._directory / CHECKPOINTS, ignore_errors=True)
 
@@ -86,21 +92,21 @@ class Exploration:
 
     def _next_job(self) -> Job[Candidate] | None:
         """Return a candidate that goes on to its next rung, else a new one to train."""
-        while self._clock.left(SHARE) != 0:
-            last = self._enough() and not self._under_way
-            if promotion := self._halving.next(last=last):
+        while (goes_on := self._clock.left(SHARE) != 0) or self._measuring:
+            if goes_on and (promotion := self._promotion()):
                 self._halving.left(promotion.number)
                 return self._job(self._known[promotion.number].candidate, promotion.rung)
-            if self._enough():
+            if goes_on and not self._measuring.full and not self._enough():
+                self._begin()
+            elif not self._measuring:
                 return None
-            with spending("sampling"):
-                candidate = self._study.ask()
-            if candidate is None:
-                self._progress.note("every architecture of the space has been tried")
-                self._exhausted = True
-            elif self._measure(candidate):
+            elif candidate := self._measured():
                 return self._job(candidate, self._halving.first(candidate.number))
         return None
+
+    def _promotion(self) -> Promotion | None:
+        idle = not self._under_way and not self._measuring
+        return self._halving.next(last=self._enough() and idle)
 
     def _enough(self) -> bool:
         """Return whether no new candidate is wanted, or none can be had."""
@@ -119,22 +125,39 @@ class Exploration:
         accuracy = Accuracy(setup.data, recipe, rungs, files.folder / checkpoint)
         return Job(candidate, partial(accuracy, candidate.arch, setup.task), files)
 
-    def _measure(self, candidate: Candidate) -> bool:
-        """Score a candidate, measure its latency, and say whether it should be trained."""
+    def _begin(self) -> None:
+        """Ask for a candidate, score it, and begin to measure its latency."""
+        with spending("sampling"):
+            candidate = self._study.ask()
+        if candidate is None:
+            self._progress.note("every architecture of the space has been tried")
+            self._exhausted = True
+            return
         self._progress.stage(str(candidate.number), "measuring", {})
         known = self._known[candidate.number] = _Known(candidate, {})
         try:
             if self._screened(known):
-                return False
-            report = next(iter(self._setup.screening(candidate.arch, self._setup.task)))
+                return
         except CandidateError as error:
             self._tell(candidate, "failed", str(error))
-            return False
-        known.metrics |= report.metrics
+            return
+        setup, arch = self._setup, candidate.arch
+        self._measuring.begin(candidate, lambda: next(iter(setup.screening(arch, setup.task))))
+
+    def _measured(self) -> Candidate | None:
+        """Return a candidate that is measured, unless it should not be trained."""
+        with spending("measuring"):
+            candidate, report = self._measuring.take()
+        known = self._known[candidate.number]
+        try:
+            known.metrics |= report.result().metrics
+        except CandidateError as error:
+            self._tell(candidate, "failed", str(error))
+            return None
         if reason := too_slow(self._setup.targets, known.metrics):
             self._tell(candidate, "infeasible", reason)
-            return False
-        return True
+            return None
+        return candidate
 
     def _screened(self, known: _Known) -> bool:
         """Say whether a candidate is ruled out by its training-free score, and tell so."""

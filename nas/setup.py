@@ -177,6 +177,11 @@ class Setup:
             self.inside.sample(random.Random(0))  # limits of two kinds may rule each other out
 
     @property
+    def places(self) -> int:
+        """How many candidates can be measured at the same time; on Ray, once it is connected."""
+        return self.executor.places if isinstance(self.executor, RayExecutor) else 1
+
+    @property
     def goals(self) -> Goals:
         """Whether more or less is better, of each objective."""
         return tuple(metric.goal for metric in self.objectives)

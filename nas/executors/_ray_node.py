@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import (
+    ActorUnschedulableError,
+    GetTimeoutError,
+    RayActorError,
+    RayTaskError,
+)
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from evaluators.child import ChildDied, WorkerError
@@ -52,6 +58,8 @@ class NodeProcess:
             "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
         }
         self._actor: Any = None
+        self._ended = False
+        self._lock = Lock()  # targets of one node share its process, and threads may ask for both
 
     def start(self) -> None:
         """Start it.
@@ -62,8 +70,8 @@ class NodeProcess:
         self._actor = _Measuring.options(**self._options).remote(loaded_plugins())  # type: ignore[attr-defined]
         try:
             ray.get(self._actor.ready.remote(), timeout=_START_S)
-        except (GetTimeoutError, RayActorError) as error:
-            self.end()
+        except (GetTimeoutError, RayActorError, ActorUnschedulableError) as error:
+            self._kill()
             raise WorkerError(
                 f"the node that measures latency is lost or taken: {type(error).__name__}"
             ) from None
@@ -73,20 +81,27 @@ class NodeProcess:
 
         Raises:
             ChildDied: the process or its node was lost meanwhile.
-            WorkerError: it could not start again.
+            WorkerError: it could not start again, or was ended.
         """
-        if self._actor is None:
-            self.start()
-        try:
-            return ray.get(self._actor.call.remote(function, *arguments))  # type: ignore[no-any-return]
-        except RayActorError:
-            self._actor = None
-            raise ChildDied("the process that measured latency was lost") from None
-        except RayTaskError as error:
-            raise error.cause from None
+        with self._lock:
+            if self._ended:  # a thread that has waited meanwhile would start another Ray
+                raise WorkerError("the process that measures latency has ended")
+            if self._actor is None:
+                self.start()
+            try:
+                return ray.get(self._actor.call.remote(function, *arguments))  # type: ignore[no-any-return]
+            except RayActorError:
+                self._actor = None
+                raise ChildDied("the process that measured latency was lost") from None
+            except RayTaskError as error:
+                raise error.cause from None
 
     def end(self) -> None:
         """End it and give its resources back."""
+        self._ended = True
+        self._kill()
+
+    def _kill(self) -> None:
         if self._actor is not None:
             ray.kill(self._actor)
             self._actor = None

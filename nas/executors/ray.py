@@ -140,15 +140,20 @@ class RayExecutor:
             raise RayError(f"no Ray cluster at {self._address}: {reason}") from None
         self._ours = True
 
+    @property
+    def places(self) -> int:
+        """How many networks can be measured at the same time."""
+        return self._latency_nodes.places if self._latency_nodes else 1
+
     def measuring(self, resource: str | None) -> Caller:
         """Return what runs functions where latency is measured, at `resource`."""
         return _There(self, resource)
 
     def call(self, resource: str | None, function: Callable[..., T], *arguments: Any) -> T:
         """Run a measurement at `resource`; see `evaluators.child.Child`."""
-        nodes = self._latency_nodes
-        caller = nodes.processes[resource] if nodes else self._child
-        return caller.call(function, *arguments)
+        if self._latency_nodes:
+            return self._latency_nodes.call(resource, function, *arguments)
+        return self._child.call(function, *arguments)
 
     def _reserve(self) -> None:
         """Take the nodes that measure latency."""

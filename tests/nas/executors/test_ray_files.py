@@ -63,13 +63,17 @@ def test_files_come_before_a_job_and_go_as_it_changes_them(blind, tmp_path):
     assert not (run / "given").exists()
 
 
-def test_a_search_needs_no_folder_that_other_nodes_see(blind, toy, tmp_path):
+@pytest.mark.parametrize("place", ["", "file://"])
+def test_a_search_needs_no_folder_that_other_nodes_see(blind, toy, tmp_path, monkeypatch, place):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     config = nas.SearchConfig(
         data=str(toy / "images.npz"), space=str(toy / "space.json"), sampler="random",
         budget_params=1500, trials=6, timeout=None, epochs=3, finalists=1, final_epochs=2,
         ray_address=blind,
     )  # fmt: skip
-    done = nas.search(config, tmp_path / "run")
+    done = nas.search(config, f"{place}{tmp_path}/run")
     assert done.status == "complete"
-    assert verify(done.directory) == ([done.directory / "models" / done.recommended], [])
-    assert not list((done.directory / "models").glob(".*"))
+    assert (done.trials["epochs"] == 3).any()  # some went on from a checkpoint
+    run = tmp_path / "run"  # what the URL has, too
+    assert verify(run) == ([run / "models" / done.recommended], [])
+    assert not list((run / "models").glob(".*"))
