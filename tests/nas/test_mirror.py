@@ -2,7 +2,6 @@
 
 import shutil
 import sqlite3
-import sys
 import time
 from contextlib import closing, suppress
 
@@ -172,24 +171,9 @@ def test_what_is_there_is_refused_and_left_alone(tmp_path):
     assert tree(tmp_path / "run") == {"other": b"mine"}
 
 
-@pytest.mark.parametrize(
-    ("url", "message"),
-    [
-        ("nowhere://bucket/run", "cannot be used: .*nowhere"),
-        ("memory://", "names no folder of a run"),
-        ("ftp://me:s3cret@host/run", "has credentials before its `@`"),
-    ],
-)
-def test_urls_that_cannot_be_used(url, message):
-    with pytest.raises(StoreError, match=message) as refused:
-        mirror_of(url)
-    assert "s3cret" not in str(refused.value)
-
-
-def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(StoreError, match=r"another package: pip install 'nas-compact\[s3\]'"):
-        mirror_of("s3://bucket/run")
+def test_a_url_without_a_folder_is_refused():
+    with pytest.raises(StoreError, match="names no folder of a run"):
+        mirror_of("memory://")
 
 
 @pytest.mark.parametrize("command", ["search --trials 1 --out", "resume", "verify"])
