@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
+from search_spaces.errors import SpecError
 from search_spaces.registry import Registry
 
 if TYPE_CHECKING:
@@ -20,10 +21,17 @@ class Metric:
     Attributes:
         name: with its unit at the end, where it has one ("latency_ms").
         goal: whether less or more of it is better.
+
+    Raises:
+        SpecError: the goal is neither.
     """
 
     name: str
     goal: Literal["min", "max"]
+
+    def __post_init__(self) -> None:
+        if self.goal not in ("min", "max"):
+            raise SpecError(f"`goal` (={self.goal!r}) of {self.name} must be 'min' or 'max'")
 
 
 @dataclass(frozen=True)

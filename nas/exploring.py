@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from .halving import Promotion
     from .progress import Progress
     from .setup import Setup
-    from .study import Candidate, Outcome, Study, Told
+    from .study import Candidate, Study, Told
+    from .telling import Outcome
 
 SHARE = 0.5  # of the time; the rest trains the finalists
 CHECKPOINTS = "checkpoints"  # in the run folder, of candidates that are paused

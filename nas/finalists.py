@@ -27,7 +27,7 @@ from .folder import METRICS_FILE, renew
 from .objectives import OBJECTIVES, points_of
 from .pareto import hypervolume, non_dominated, wilson
 from .runs import RUN_FILE
-from .study import TRAINED
+from .telling import TRAINED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

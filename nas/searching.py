@@ -39,7 +39,8 @@ from .sealing import refuse_changed, seal_run, unseal_run
 from .setup import Setup
 from .spent import Account
 from .storage import StudyError, with_password
-from .study import TRAINED, Study
+from .study import Study
+from .telling import TRAINED
 
 if TYPE_CHECKING:
     from evaluators.evaluator import Metric

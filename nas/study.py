@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 from optuna.trial import TrialState
@@ -21,6 +22,7 @@ from .record import STUDY, Record
 from .samplers import SAMPLERS, Problem
 from .samplers._genome import distribution, parameter
 from .storage import StudyError
+from .telling import check_objectives, check_told, plain
 from .trials import Trials
 
 if TYPE_CHECKING:
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
     from evaluators.evaluator import Evaluator, Metric
     from search_spaces.space import Gene, Space
 
-Outcome = Literal["complete", "stopped", "paused", "infeasible", "screened", "failed"]
-TRAINED = ("complete", "stopped", "paused")  # outcomes that come with all objectives
-_WORST = {"max": 0.0, "min": 1e9}  # stands for what an infeasible candidate was not measured on
+    from .telling import Outcome
+
 _ATTEMPTS = 500  # proposals in a row that are known before the space is taken to be exhausted
 _PATIENCE = 20  # proposals in a row that are twins before random ones are tried
+_FEW = 10_000  # architectures of a space that are all looked at to find one that is left
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Study:
 
     Raises:
         BudgetError: no architecture of the space is within the budget.
+        StudyError: the objectives are not distinct, or the trials found are of another study.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Study:
         storage: str | Record | None = None,
         seed: int = 0,
     ) -> None:
+        check_objectives(objectives)
         self.space, self.task, self.objectives, self.budget = space, task, objectives, budget
         self._spec, self._seed = SAMPLERS[sampler], seed
         self._problem = Problem(space, task, objectives, budget)
@@ -111,9 +115,13 @@ class Study:
         for attempt in range(_ATTEMPTS):
             seed = self._derived_seed(attempt)
             rng = random.Random(seed)
+            spec = self._spec
             if attempt >= _PATIENCE:
-                self.enqueue(self._inside.sample(rng))
-            brain.sampler = self._spec.make(self._problem, seed)
+                if (another := self._another(rng)) is None:
+                    return None
+                self.enqueue(another)
+                spec = SAMPLERS["random"]  # of no effect, and quick
+            brain.sampler = spec.make(self._problem, seed)
             trial, arch = self._propose(brain)
             if not self._inside.allows(arch):  # its relative within the budget is asked next
                 brain.tell(trial, state=TrialState.FAIL)
@@ -173,25 +181,25 @@ class Study:
                 broken limit, "screened" out unmeasured, or "failed".
             metrics: figures by name; all objectives if it is complete, stopped or paused.
             reason: one line for a candidate that failed or broke a limit.
-            constraints: figures by name that are feasible at or below 0.
+            constraints: figures by name that are feasible at or below 0; one that is above it, if
+                the candidate is infeasible or screened.
             curve: the first objective after each step.
 
         Raises:
-            StudyError: an objective is missing.
+            StudyError: the candidate is of another study, an objective is missing or no number, or
+                a limit is said to be broken, but none is.
         """
-        missing = [m.name for m in self.objectives if m.name not in metrics]
-        if missing and outcome in TRAINED:
-            raise StudyError(
-                f"candidate {candidate.number} is {outcome}, so `metrics` (={dict(metrics)}) must "
-                f"hold every objective; missing: {', '.join(missing)}"
-            )
+        if self._numbers.get(candidate.arch.digest) != candidate.number:
+            raise StudyError(f"candidate {candidate.number} must be one that this study returned")
+        metrics, constraints = plain(metrics), plain(constraints or {})
+        check_told(candidate.number, outcome, metrics, constraints, self.objectives)
         attrs: dict[str, Any] = {"curve": list(curve), "outcome": outcome}
-        attrs |= {"metrics": dict(metrics)} | ({"reason": reason} if reason else {})
+        attrs |= {"metrics": metrics} | ({"reason": reason} if reason else {})
         state = TrialState.FAIL if outcome == "failed" else TrialState.COMPLETE
         values = None
         if outcome != "failed":
-            values = [metrics.get(m.name, _WORST[m.goal]) for m in self.objectives]
-        told = self._trials.tell(candidate.number, state, values, attrs, constraints or {})
+            values = [self._objective(metric, metrics) for metric in self.objectives]
+        told = self._trials.tell(candidate.number, state, values, attrs, constraints)
         self._rows[candidate.number] = _row(told)
 
     def flush(self) -> None:
@@ -234,6 +242,27 @@ class Study:
         genes = self.space.encode(arch)
         values = {n: parameter(self._genes[n], v) for n, v in genes.items()}
         self._trials.brain().enqueue_trial(values)
+
+    def _another(self, rng: random.Random) -> Arch | None:
+        """Return a random architecture; in a small space one that is left, or None."""
+        if self._all is None:
+            return self._inside.sample(rng)
+        left = [arch for digest, arch in self._all.items() if digest not in self._numbers]
+        return rng.choice(left) if left else None
+
+    @cached_property
+    def _all(self) -> dict[str, Arch] | None:
+        """The architectures within the budget by digest, of a space that is small."""
+        if self.space.size() > _FEW:
+            return None
+        return {a.digest: a for a in self.space.enumerate() if self._inside.allows(a)}
+
+    def _objective(self, metric: Metric, metrics: Mapping[str, float]) -> float:
+        """Return an objective; where it was not measured, the worst that was told so far."""
+        if metric.name in metrics:
+            return metrics[metric.name]
+        known = [row[metric.name] for row in self._rows.values() if metric.name in row]
+        return (min if metric.goal == "max" else max)(known, default=0.0)
 
     def _candidate(self, trial: Trial, arch: Arch) -> Candidate:
         candidate = Candidate(self._next, arch, arch.cost(self.task))
