@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from importlib.util import find_spec
 
 import pytest
 
@@ -10,9 +9,14 @@ from evaluators.evaluator import Metric
 from nas.samplers import SAMPLERS
 from nas.study import Study
 from search_spaces.arch import Task
+from search_spaces.blocks.mbconv import MBConv
+from search_spaces.blocks.shufflev2 import ShuffleV2
 from search_spaces.budget import Budget
 from search_spaces.errors import UnknownName
+from search_spaces.heads import Head
+from search_spaces.space import Space, StageSpace
 from search_spaces.spaces import SPACES
+from search_spaces.stems import Stem
 
 TASK = Task(10, (1, 28, 28))
 ACCURACY, LATENCY, PARAMS = (
@@ -20,6 +24,14 @@ ACCURACY, LATENCY, PARAMS = (
     Metric("latency_ms", "min"),
     Metric("params", "min"),
 )
+
+_KINDS = (
+    MBConv.over(kernel=(3,), expand=(3,), se=(False,)),
+    ShuffleV2.over(kernel=(3,), se=(False,)),
+)
+FEW = Space(
+    "few", Stem(16), (16,), (StageSpace((32, 64, 96), (1, 2), 2, _KINDS),) * 3, Head(), (0,)
+)  # genes; gp takes seconds a proposal where there are dozens
 
 
 def figures(candidate):
@@ -32,7 +44,8 @@ def figures(candidate):
 
 
 def study(sampler, objectives=(ACCURACY,), seed=3, **options):
-    return Study(SPACES["small"], TASK, objectives, sampler=sampler, seed=seed, **options)
+    space = FEW if sampler == "gp" else SPACES["small"]
+    return Study(space, TASK, objectives, sampler=sampler, seed=seed, **options)
 
 
 def play(study, count, limit=None):
@@ -114,13 +127,13 @@ class TestAuto(SamplerContract):
     sampler = "auto"
 
 
-@pytest.mark.skipif(find_spec("scipy") is None, reason="needs SciPy")
+@pytest.mark.slow
 class TestGP(SamplerContract):
     sampler = "gp"
 
 
-@pytest.mark.skipif(find_spec("scipy") is not None, reason="SciPy is here")
-def test_gp_without_scipy_says_what_to_do():
+def test_gp_without_scipy_says_what_to_do(monkeypatch):
+    monkeypatch.setattr("nas.samplers.gp.find_spec", lambda name: None)
     with pytest.raises(UnknownName, match=r"'gp' needs SciPy: pip install 'nas-compact\[gp\]'"):
         study("gp").ask()
 
