@@ -166,7 +166,7 @@ class Exploration:
         if sieve is None:
             return False
         known.metrics[sieve.proxy] = sieve.score(known.candidate.arch)
-        if reason := sieve.too_bad(known.metrics):
+        if reason := sieve.too_bad(known.candidate.arch, known.metrics):
             self._tell(known.candidate, "screened", reason)
         return bool(reason)
 
@@ -198,7 +198,7 @@ class Exploration:
         known = self._known[candidate.number]
         metrics, over = known.metrics, excess(self._setup.targets, known.metrics)
         if self._setup.sieve is not None:
-            over |= self._setup.sieve.excess(metrics)
+            over |= self._setup.sieve.excess(candidate.arch, metrics)
         with spending("recording"):
             self._study.tell(
                 candidate, outcome, metrics, reason=reason, constraints=over, curve=known.curve

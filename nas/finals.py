@@ -142,7 +142,8 @@ class Finals:
     def _costs(self, arch: Arch) -> dict[str, Any]:
         cost = arch.cost(self._setup.task)
         costs = {name: getattr(cost, name) for name in ("params", "macs", "size_bytes")}
-        return {"digest": arch.digest, "arch": str(arch), **costs}
+        sized = {"resolution": arch.resolution} if arch.resolution else {}
+        return {"digest": arch.digest, "arch": str(arch), **sized, **costs}
 
     def _plan(self) -> tuple[list[str], int]:
         """Return the finalists' digests and epochs, the same ones after a resume."""

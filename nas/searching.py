@@ -252,8 +252,12 @@ def front_of(found: pd.DataFrame, objectives: tuple[Metric, ...] = OBJECTIVES) -
     """
     latencies = [metric.name for metric in objectives[1:]]
     others = [name for prefix in prefixes(latencies) for name in of_a_front(prefix)]
-    place = PARETO_COLUMNS.index("accuracy")
-    found = found.reindex(columns=[*PARETO_COLUMNS[:place], *others, *PARETO_COLUMNS[place:]])
+    columns = [*PARETO_COLUMNS]
+    place = columns.index("accuracy")
+    columns[place:place] = others
+    if "resolution" in found:
+        columns.insert(columns.index("params"), "resolution")
+    found = found.reindex(columns=columns)
     if found.empty:
         return found
     for name in ("accuracy", "test_accuracy"):

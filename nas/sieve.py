@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -53,8 +53,9 @@ def parse_screen(text: str) -> tuple[str, float]:
 class Sieve:
     """The score that the worst share of random architectures falls short of.
 
-    The limit depends on nothing but the fields, so it is the same for any order of candidates and
-    after a resume.
+    A limit depends on nothing but the fields, so it is the same for any order of candidates and
+    after a resume. There is one for each resolution: scores grow or shrink with the images,
+    whatever these are worth, so that one limit would keep out the architectures of some resolution.
 
     Args:
         proxy: name of the score.
@@ -86,21 +87,35 @@ class Sieve:
             batch = _first_batch(self.data.sized(arch.resolution))
             return score(self.proxy, network, batch, self.seed)
 
-    @cached_property
-    def limit(self) -> float:
-        """The score below which a candidate is not trained."""
-        rng = random.Random(self.seed)
-        scores = [self._score_or_worst(self.inside.sample(rng)) for _ in range(SAMPLE)]
-        return float(np.quantile(scores, self.share, method="lower"))
+    def limit(self, resolution: int | None = None) -> float:
+        """Return the score below which a candidate of this resolution is not trained."""
+        if resolution not in self._limits:
+            inside, rng = self._of(resolution), random.Random(self.seed)
+            scores = [self._score_or_worst(inside.sample(rng)) for _ in range(SAMPLE)]
+            self._limits[resolution] = float(np.quantile(scores, self.share, method="lower"))
+        return self._limits[resolution]
 
-    def too_bad(self, metrics: Mapping[str, float]) -> str:
+    def too_bad(self, arch: Arch, metrics: Mapping[str, float]) -> str:
         """Return why a candidate is not trained; nothing if it is."""
-        found = metrics[self.proxy]
-        return f"{self.proxy} {found:.4g} is below {self.limit:.4g}" if found < self.limit else ""
+        found, limit = metrics[self.proxy], self.limit(arch.resolution)
+        return f"{self.proxy} {found:.4g} is below {limit:.4g}" if found < limit else ""
 
-    def excess(self, metrics: Mapping[str, float]) -> dict[str, float]:
+    def excess(self, arch: Arch, metrics: Mapping[str, float]) -> dict[str, float]:
         """Return by how much the score, if it is known, falls short: samplers learn from it."""
-        return {self.proxy: self.limit - metrics[self.proxy]} if self.proxy in metrics else {}
+        limit = self.limit(arch.resolution) if self.proxy in metrics else -np.inf
+        return {self.proxy: limit - metrics[self.proxy]} if np.isfinite(limit) else {}
+
+    @cached_property
+    def _limits(self) -> dict[int | None, float]:
+        """The limits that were asked for, by resolution."""
+        return {}
+
+    def _of(self, resolution: int | None) -> Subspace:
+        """Return the architectures of one resolution."""
+        if resolution is None:
+            return self.inside
+        space = replace(self.inside.space, resolution=(resolution,))
+        return space.within(self.inside.budget, self.inside.task)
 
     def _score_or_worst(self, arch: Arch) -> float:
         try:

@@ -218,7 +218,9 @@ class Study:
 
     def frame(self) -> pd.DataFrame:
         """Return a row for each finished candidate, in the order in which they were asked."""
-        columns = ["number", "state", "digest", "arch", *Cost.__dataclass_fields__, "size_bytes"]
+        columns = ["number", "state", "digest", "arch"]
+        columns += ["resolution"] if self.space.resolution else []
+        columns += [*Cost.__dataclass_fields__, "size_bytes"]
         columns += [m.name for m in self.objectives] + ["reason"]
         frame = pd.DataFrame(list(self._rows.values()))
         return frame.reindex(columns=[*dict.fromkeys([*columns, *frame.columns])]).sort_values(
@@ -304,4 +306,5 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
     del attrs["curve"]
     arch = Arch.from_json(json.dumps(attrs.pop("arch")))
     metrics = attrs.pop("metrics")
-    return {"state": attrs.pop("outcome"), **attrs, **metrics, "arch": str(arch)}
+    shown = {"arch": str(arch)} | ({"resolution": arch.resolution} if arch.resolution else {})
+    return {"state": attrs.pop("outcome"), **attrs, **metrics, **shown}

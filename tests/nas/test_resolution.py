@@ -69,6 +69,10 @@ class TestSearch:
     def test_candidates_have_all_of_them(self, result):
         archs = [Arch.from_text(text) for text in result.trials["arch"]]
         assert {arch.resolution for arch in archs} == set(SIDES)
+        for table in ("trials", "pareto"):
+            rows = pd.read_csv(result.directory / f"{table}.csv")
+            own = [Arch.from_text(text).resolution for text in rows["arch"]]
+            assert rows["resolution"].tolist() == own
         assert set(result.trials["state"]) <= {"complete", "paused"}
         assert (result.directory / "report.html").stat().st_size > 10_000
 

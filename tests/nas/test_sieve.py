@@ -1,5 +1,6 @@
 """`--screen`: who is not trained, whatever the order, and that nobody else notices."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -44,8 +45,26 @@ def test_the_text_of_a_screen():
 def test_the_worst_share_of_the_space_falls_through(config):
     sieve = Setup(config).sieve
     scores = [sieve.score(arch) for arch in sieve.inside.space.enumerate()]
-    assert 0.3 < np.mean(np.array(scores) < sieve.limit) < 0.7
-    assert sieve.limit == Setup(config).sieve.limit != Setup(replace(config, seed=1)).sieve.limit
+    limit = sieve.limit()
+    assert 0.3 < np.mean(np.array(scores) < limit) < 0.7
+    assert limit == Setup(config).sieve.limit() != Setup(replace(config, seed=1)).sieve.limit()
+
+
+def test_candidates_are_held_against_those_of_their_resolution(config, toy, tmp_path):
+    sides = (8, 20)
+    plain = json.loads((toy / "space.json").read_text()) | {"resolution": sides}
+    (tmp_path / "sized.json").write_text(json.dumps(plain))
+    sized = replace(
+        config, space=str(tmp_path / "sized.json"), screen="naswot:0.5", budget_params=None
+    )
+    sieve = Setup(sized).sieve
+    for side in sides:  # scores grow with the images: under one limit none of 20 pixels is bad
+        every = [arch for arch in sieve.inside.space.enumerate() if arch.resolution == side][::9]
+        bad = [bool(sieve.too_bad(a, {"naswot": sieve.score(a)})) for a in every]
+        assert 0.2 < np.mean(bad) < 0.8
+        short = {"naswot": sieve.limit(side) - 1}
+        assert sieve.excess(every[0], short) == {"naswot": pytest.approx(1)}
+        assert sieve.excess(every[0], {}) == {}
 
 
 def test_a_score_that_fails_is_the_worst(config, monkeypatch):
@@ -55,7 +74,8 @@ def test_a_score_that_fails_is_the_worst(config, monkeypatch):
         raise CandidateError("no score")
 
     monkeypatch.setattr("nas.sieve.score", brittle)
-    assert sieve.limit == -np.inf  # then nobody is kept out
+    assert sieve.limit() == -np.inf  # then nobody is kept out
+    assert sieve.excess(next(sieve.inside.space.enumerate()), {"synflow": 1.0}) == {}
 
 
 def test_who_is_screened_is_never_trained_or_measured_and_counted(config, tmp_path):
@@ -63,7 +83,7 @@ def test_who_is_screened_is_never_trained_or_measured_and_counted(config, tmp_pa
     trials = result.trials
     screened = trials["state"] == "screened"
     assert 0 < screened.sum() < 8
-    limit = Setup(config).sieve.limit
+    limit = Setup(config).sieve.limit()
     assert ((trials["synflow"] < limit) == screened).all()
     assert trials["reason"][screened].str.fullmatch(r"synflow \S+ is below \S+").all()
     assert trials.loc[screened, ["accuracy", "latency_ms"]].isna().all(axis=None)
