@@ -4,6 +4,7 @@
 
 Regret is the best accuracy of the table less the true accuracy of the candidate that looks best so
 far, in points: `exact` with true accuracies as signals, `one run` with those of one training each.
+`plain-tpe` is what a user of Optuna writes: a categorical for each gene, repetitions failed.
 Hypervolume is that of accuracy and latency, as a share of the whole table's. Means over seeds.
 """
 
@@ -13,10 +14,12 @@ import argparse
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import optuna
 import plotly.graph_objects as go
 
 from nas.pareto import hypervolume
@@ -30,6 +33,8 @@ AT = (25, 50, 100)
 FRONT_AT = (50, 100, 300)
 GOALS = ("max", "min")
 SLOW = ("gp",)  # takes minutes for what the others do in seconds
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8b929a", "#000")
+STUCK = 20  # repetitions in a row after which plain TPE draws at random
 RIDGE = 50  # trained networks from which the ridge regression is learned
 
 
@@ -74,6 +79,24 @@ def ridge(known: Table, seed: int, signals: dict[str, float]) -> list[str]:
     return [names[i] for i in [*first, *rest]]
 
 
+def plain_tpe(known: Table, seed: int, signals: dict[str, float], count: int) -> list[str]:
+    """Return the digests that Optuna's TPE asks for, each once; where it is stuck, random ones."""
+    tpe, random = optuna.samplers.TPESampler(seed=seed), optuna.samplers.RandomSampler(seed)
+    study, queried, repeated = optuna.create_study(direction="maximize"), [], 0
+    while len(queried) < count:
+        study.sampler = tpe if repeated < STUCK else random
+        trial = study.ask()
+        digest = known.space.draw(trial.suggest_categorical).digest
+        if digest in queried:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            repeated += 1
+        else:
+            study.tell(trial, signals[digest])
+            queried.append(digest)
+            repeated = 0
+    return queried
+
+
 def digests(run: Run, known: Table, count: int) -> list[str]:
     """Return the digests that `run` queries, in their order."""
     signals = known.signals(run.seed) if run.signal == "one run" else None
@@ -82,6 +105,8 @@ def digests(run: Run, known: Table, count: int) -> list[str]:
         return deepest(known)[:count]
     if run.searcher == "ridge":
         return ridge(known, run.seed, accuracies)[:count]
+    if run.searcher == "plain-tpe":
+        return plain_tpe(known, run.seed, accuracies, count)
     objectives = (ACCURACY, LATENCY) if run.signal == "front" else (ACCURACY,)
     study = Study(known.space, known.task, objectives, sampler=run.searcher, seed=run.seed)
     queried = []
@@ -120,7 +145,9 @@ def _volumes(table: Table, queried: list[str]) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("searchers", nargs="*", metavar="NAME", help="samplers, deepest, ridge")
+    parser.add_argument(
+        "searchers", nargs="*", metavar="NAME", help="samplers, plain-tpe, deepest, ridge"
+    )
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--tables", nargs="*", default=list(TABLES))
@@ -128,7 +155,7 @@ def main() -> None:
     parser.add_argument("--out", default="runs/search_quality.html")
     options = parser.parse_args()
     quick = [name for name in SAMPLERS if name not in SLOW]
-    searchers = options.searchers or [*quick, "deepest", "ridge"]
+    searchers = options.searchers or [*quick, "plain-tpe", "deepest", "ridge"]
     print(f"means over {options.seeds} seeds, and half the width of their 95 % interval")
     figures = []
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
@@ -160,8 +187,7 @@ def show(title: str, curves: dict[str, np.ndarray], at: tuple[int, ...]) -> None
 def picture(title: str, curves: dict[str, np.ndarray], signal: str) -> go.Figure:
     """Return the means over queries, with bands from the first to the third quartile."""
     figure = go.Figure()
-    colors = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8b929a", "#000")
-    for (name, values), color in zip(curves.items(), colors, strict=False):
+    for (name, values), color in zip(curves.items(), cycle(COLORS)):
         x = np.arange(1, values.shape[1] + 1)
         low, high = np.quantile(values, (0.25, 0.75), axis=0)
         band = {"fill": "toself", "fillcolor": color, "opacity": 0.15, "line": {"width": 0}}

@@ -41,7 +41,7 @@ def test_costs_are_those_of_the_architectures(lines):
         assert (cost.params, cost.macs) == (int(line["params"]), int(line["macs"]))
 
 
-@pytest.mark.parametrize("searcher", ["auto", "deepest", "ridge"])
+@pytest.mark.parametrize("searcher", ["auto", "plain-tpe", "deepest", "ridge"])
 @pytest.mark.parametrize("signal", ["exact", "one run"])
 def test_regret_falls(searcher, signal):
     from benchmarks.search_quality import Run, curve
@@ -51,6 +51,27 @@ def test_regret_falls(searcher, signal):
     assert min(regret) >= 0
     if signal == "exact":
         assert regret == sorted(regret, reverse=True)
+
+
+def test_no_search_queries_an_architecture_twice():
+    from benchmarks.search_quality import Run, digests
+    from benchmarks.tabular.problems import table
+
+    for searcher in ("plain-tpe", "ridge"):
+        assert len(set(digests(Run("trained", searcher, "exact", 0), table("trained"), 60))) == 60
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "hyperband", "none"])
+def test_a_search_by_epochs_ends_with_one_of_the_best_trainings(scheduler):
+    from benchmarks.schedulers import Run, regrets
+
+    whole = regrets(Run("random", scheduler, seed=0), epochs=900)
+    assert (len(whole) == 3 * 294) == (scheduler == "none")
+    assert len(whole) >= 294 + 2 * 294 // 3  # a third is trained to the end, at least
+    assert np.isnan(whole[0]) == (scheduler == "none")  # it trains three epochs first
+    assert 0 <= whole[-1] < 1
+    again = regrets(Run("random", scheduler, seed=0), epochs=60)
+    assert np.array_equal(again, whole[:60], equal_nan=True)
 
 
 def test_all_searches_end_on_the_front_of_the_table():
