@@ -65,13 +65,19 @@ class Record:
         """Return the finished trials by number, those that waited included; call this first.
 
         Raises:
-            StudyError: the study is not there, or it cannot be read.
+            StudyError: the study is not there, has other objectives, or it cannot be read.
         """
         self._directions = directions
         try:
             if not self._table.open(directions, self._existing):
                 raise StudyError(
                     f"{self._shown} has no study {self.name!r}: is it this run's database?"
+                )
+            goals = self._table.directions()
+            if goals != directions:
+                raise StudyError(
+                    f"study {self.name!r} of {self._shown} has other objectives: it is to "
+                    f"{', '.join(goals)}, not to {', '.join(directions)}; name another database"
                 )
             found = self._table.trials()
         except _BROKEN as error:
@@ -169,6 +175,10 @@ class _Table:
             goals = [optuna.study.StudyDirection[d.upper()] for d in directions]
             self._study = self._database.create_new_study(goals, self._name)
         return True
+
+    def directions(self) -> list[str]:
+        """Return those of the objectives, as Optuna calls them."""
+        return [d.name.lower() for d in self._database.get_study_directions(self._study)]
 
     def trials(self) -> dict[int, FrozenTrial]:
         """Return our finished trials by their number in the search."""

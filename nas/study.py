@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from search_spaces.arch import Arch, Task
 from search_spaces.budget import NO_LIMIT, Budget
 from search_spaces.cost import Cost
-from search_spaces.errors import CandidateError
+from search_spaces.errors import CandidateError, SpecError
 
 from .record import STUDY, Record
 from .samplers import SAMPLERS, Problem
@@ -26,7 +26,7 @@ from .telling import check_objectives, check_told, plain
 from .trials import Trials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import optuna
     from optuna.trial import FrozenTrial, Trial
@@ -103,6 +103,7 @@ class Study:
         self.name = record.name if record else STUDY
         self._trials = Trials(record, directions)
         told = self._trials.told
+        _check_space(space, told.values())
         self._rows = {number: _row(trial) for number, trial in told.items()}
         self._inside = self._problem.within
         self._genes = {gene.name: gene for gene in space.genes()}
@@ -292,6 +293,18 @@ def _suggest(trial: Trial, gene: Gene) -> Any:
 
 def _value(gene: Gene, parameter: Any) -> Any:
     return gene.choices[parameter] if gene.ordered else parameter
+
+
+def _check_space(space: Space, trials: Iterable[FrozenTrial]) -> None:
+    """Refuse trials of another space."""
+    for trial in trials:
+        arch = Arch.from_json(json.dumps(trial.user_attrs["arch"]))
+        try:
+            space.encode(arch)
+        except SpecError as error:
+            raise StudyError(
+                f"`storage` holds trials of another space, so name another database: {error}"
+            ) from None
 
 
 def _told(trial: FrozenTrial, task: Task) -> Told:

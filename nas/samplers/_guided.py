@@ -52,6 +52,11 @@ class History:
         """(N,) whether no constraint is broken."""
         return np.array(~(self.violations > 0).any(axis=1))
 
+    @property
+    def excess(self) -> Array:
+        """(N,) by how much constraints are broken, in total."""
+        return np.array(np.maximum(np.nan_to_num(self.violations), 0).sum(axis=1))
+
     def new(self, rows: Array) -> Array:
         """Return which of `rows` were never proposed."""
         return np.array([row.tobytes() not in self.seen for row in rows], dtype=bool)

@@ -48,8 +48,8 @@ def _burden(history: History) -> Array:
     values = np.where(history.feasible[:, None], history.values, -np.inf)
     better = values[None] > values[:, None]
     dominating = better.any(axis=2) & (values[None] >= values[:, None]).all(axis=2)
-    broken = np.maximum(np.nan_to_num(history.violations), 0).sum(axis=1)
-    burden: Array = dominating.sum(axis=1) + np.where(history.feasible, 0, len(values) + broken)
+    infeasible = len(values) + history.excess
+    burden: Array = dominating.sum(axis=1) + np.where(history.feasible, 0, infeasible)
     return burden
 
 

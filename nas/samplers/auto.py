@@ -52,7 +52,9 @@ class AutoSampler(GuidedSampler):
         return farthest
 
     def _pool(self, genome: Genome, history: History, belief: Belief) -> Array:
-        parents = belief.rows[belief.order[:PARENTS]] if len(belief.rows) else history.rows
+        nearest = np.argsort(history.excess, kind="stable")  # to what is feasible, if nothing is
+        parents = belief.rows[belief.order] if len(belief.rows) else history.rows[nearest]
+        parents = parents[:PARENTS]
         once = genome.mutate(np.repeat(parents, CHILDREN, axis=0), self.rng)
         twice = genome.mutate(once[::2], self.rng)
         mutants = np.concatenate([once, twice])

@@ -94,6 +94,15 @@ class TestStudy:
         assert second.frame()["number"].tolist() == list(range(25))
         assert before + after == play(Study(SMALL, TASK, OBJECTIVES, sampler=sampler), 25)
 
+    def test_trials_of_another_study_are_refused(self, tmp_path):
+        storage = f"sqlite:///{tmp_path}/study.db"
+        play(Study(SMALL, TASK, OBJECTIVES, storage=storage), 2)
+        for others in (OBJECTIVES[:1], (*OBJECTIVES, Metric("energy_mj", "min"))):
+            with pytest.raises(StudyError, match=r"has other objectives: .* name another database"):
+                Study(SMALL, TASK, others, storage=storage)
+        with pytest.raises(StudyError, match=r"trials of another space, so .*: tiny: gene "):
+            Study(TINY, TASK, OBJECTIVES, storage=storage)
+
     def test_candidates_have_the_genes_that_the_sampler_is_told_of(self, sampler, tmp_path):
         storage, budget = f"sqlite:///{tmp_path}/study.db", Budget(params=20_000)
         study = Study(SMALL, TASK, OBJECTIVES, sampler=sampler, budget=budget, storage=storage)

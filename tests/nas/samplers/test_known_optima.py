@@ -9,7 +9,7 @@ from evaluators.evaluator import Metric
 from nas.pareto import hypervolume
 from nas.samplers import Problem
 from nas.samplers._gaussian import GaussianProcess, learn, normal_scores
-from nas.samplers.auto import AutoSampler
+from nas.samplers.auto import CHILDREN, FRESH, PARENTS, AutoSampler
 from nas.study import Study
 from search_spaces.arch import Task
 from search_spaces.spaces import SPACES
@@ -75,6 +75,24 @@ def test_the_best_within_a_constraint():
     assert study.best_value == WORTH[:3].sum()
     broken = [trial.constraints["count"] > 0 for trial in study.trials]
     assert sum(broken[25:]) < sum(broken[:25])  # it learns where the limit is
+
+
+def test_where_nothing_is_feasible_it_goes_on_from_the_least_that_is_broken(monkeypatch):
+    """Nothing is; all six b come nearest. And a pool does not grow with the trials."""
+    sizes, pool = [], AutoSampler._pool
+
+    def counted(*arguments):
+        sizes.append(len(found := pool(*arguments)))
+        return found
+
+    monkeypatch.setattr(AutoSampler, "_pool", counted)
+
+    def objective(params):
+        return [0.0], {"missing": 1 + float(PLACES - has_b(params).sum())}
+
+    study = searched(objective, 50, ["maximize"])
+    assert min(trial.constraints["missing"] for trial in study.trials) == 1
+    assert max(sizes) <= FRESH + 1.5 * PARENTS * CHILDREN
 
 
 def test_what_follows_exactly_is_not_learned():
