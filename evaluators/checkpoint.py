@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import struct
 from contextlib import suppress
@@ -23,11 +24,17 @@ _DAMAGE = (  # what torch.load raises at files that are none, or cut short
 
 
 def write_checkpoint(path: Path, state: State) -> None:
-    """Write `state`, tensors and plain values, to `path`."""
+    """Write `state`, tensors and plain values, to `path`.
+
+    Raises:
+        OSError: the disk is full, or not to be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()  # torch hides what a full disk raises
+    torch.save(state, content)
     part = path.with_name(f".{path.name}.{token_hex(4)}.part")
     try:
-        torch.save(state, part)
+        part.write_bytes(content.getbuffer())
         part.replace(path)
     finally:
         with suppress(OSError):

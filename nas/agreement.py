@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,8 @@ COMPARED = 32  # images on which a file must agree with the network
 TOLERANCE = 1e-4  # float32 sums in another order differ by less: see docs/export.md
 _RUNS, _WARM_UP = 30, 6
 _SETTLING_MS = 2.0
+WIDE = 0.1  # of a time, that its interval may have on a quiet machine
+NOISY = f"The machine was busy: the interval is wider than {WIDE:.0%} of the time."
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,12 @@ def agreement(run: Runner, model: Model, images: Tensor, limit: Limit = _EXACT) 
         latency_low_ms=low,
         latency_high_ms=high,
     )
+
+
+def noisy(figures: Mapping[str, Any]) -> bool:
+    """Return whether the interval of a latency is too wide for the figure to mean much."""
+    width = figures["latency_high_ms"] - figures["latency_low_ms"]
+    return bool(width > WIDE * figures["latency_ms"])
 
 
 def latency(run: Runner, image: Tensor) -> tuple[float, float, float]:

@@ -134,11 +134,16 @@ def _accuracy(facts: Facts) -> Iterator[str]:
             + ". The interval tells what the choice of test images leaves open, not what another "
             "training would give."
         )
+        yield ("`nas eval . --data DATA` in this folder repeats that on the same images.")
     if "accuracy" in found:
         yield (
             f"{found['accuracy']:.2%} on the validation split"
             + when_known(data, "val", " of {:,} images")
-            + ", by which the network or its epoch was chosen: a little too good."
+            + (
+                " after the last epoch; it had no say in the training."
+                if "digest" in facts.provenance
+                else ", by which the network or its epoch was chosen: a little too good."
+            )
         )
     for name, figures in found.get("formats", {}).items():
         if "origin" in figures:
@@ -177,6 +182,9 @@ def _provenance(facts: Facts) -> Iterator[str]:
         about = f"{machine.get('cpu')}, {machine.get('cores')} cores"
         memory = machine.get("memory_bytes")
         rows.append(("trained on", plain(about + (f", {format_count(memory)}B" if memory else ""))))
+    if teacher := known.get("teacher"):
+        about = f"architecture {teacher['digest']}, weights {teacher['weights_sha256']}"
+        rows.append(("teacher that was followed", plain(about)))
     if plugin := known.get("plugin"):
         rows.append(("plug-in with its blocks", plain(f"{plugin['name']}, {plugin['sha256']}")))
     yield table(("", ""), rows)

@@ -20,7 +20,7 @@ class Facts:
         task: its classes and image shape.
         classes: their names, by label.
         files: bytes of each file beside the card, by name.
-        formats: names of those that can be loaded, by format, and the Python that does.
+        formats: names of the files that can be loaded, by format, and the Python that does.
         metrics: accuracy and latency, as in metrics.json.
         provenance: as `nas.provenance` says.
     """
@@ -29,7 +29,7 @@ class Facts:
     task: Task
     classes: tuple[str, ...]
     files: Mapping[str, int]
-    formats: Mapping[str, tuple[str, str]]
+    formats: Mapping[str, tuple[tuple[str, ...], str]]
     metrics: Mapping[str, Any]
     provenance: Mapping[str, Any]
 

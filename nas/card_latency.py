@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .agreement import NOISY, noisy
 from .columns import LATENCY, prefixes, target_name
 from .markdown import interval, plain, table, when_known
 
@@ -24,10 +25,16 @@ def latency_section(facts: Facts) -> Iterator[str]:
             "of 30 runs with its 95 % bootstrap interval; the machine may have had other work."
         )
         rows = (
-            (plain(name), *(f"{figures[key]:.3g}" for key in _TIMES), plain(figures["device"]))
+            (
+                plain(name) + (" !" if noisy(figures) else ""),
+                *(f"{figures[key]:.3g}" for key in _TIMES),
+                plain(figures["device"]),
+            )
             for name, figures in facts.timed.items()
         )
         yield table(("format", "ms", "from", "to", "device"), rows)
+        if any(map(noisy, facts.timed.values())):
+            yield f"! {NOISY}"
 
 
 def _of_targets(found: Mapping[str, Any]) -> Iterator[str]:

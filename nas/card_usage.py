@@ -6,6 +6,8 @@ import ast
 import sys
 from typing import TYPE_CHECKING
 
+from .markdown import when_known
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -40,17 +42,20 @@ def usage_section(facts: Facts) -> Iterator[str]:
         "normalises them itself, and returns scores before the softmax. Run the code in this "
         "folder."
     )
-    for name, (file, usage) in facts.formats.items():
+    for name, (files, usage) in facts.formats.items():
         code = _IMPORTS + usage.format(shape=f"{channels}, {height}, {width}") + _CLASS
         yield f"### {name}"
-        size = f" ({facts.files[file]:,} bytes)" if file in facts.files else ""
-        yield f"`{file}`{size}. {_needs(code, facts.files)}"
+        sizes = (f"`{n}`" + when_known(facts.files, n, " ({:,} bytes)") for n in files)
+        yield f"{', '.join(sizes)}. {_needs(code, facts.files)}"
         yield f"```python\n{code}```"
     if channels in (1, 3):
         mode = "L" if channels == 1 else "RGB"
         code = _PICTURE.format(channels=channels, height=height, width=width, mode=mode)
         yield "### From a picture to `image`"
-        yield f"{_needs(code, facts.files)} For torch: `torch.from_numpy(read_image(path))`."
+        yield (
+            f"{_needs(code, facts.files)} `read_image(path)`, for torch "
+            "`torch.from_numpy(read_image(path))`, takes the place of the zeros above."
+        )
         yield f"```python\n{code}```"
 
 
@@ -64,4 +69,6 @@ def _needs(code: str, files: Iterable[str]) -> str:
             tops.append(node.module.split(".")[0])
     ours = {file.partition(".")[0] for file in files} | sys.stdlib_module_names
     foreign = sorted({_PACKAGES.get(top, top).replace("_", "-") for top in tops if top not in ours})
+    if "nas-compact" in foreign:
+        return "It needs this toolkit: `pip install .` in a checkout of it."
     return f"It needs: `pip install {' '.join(foreign)}`."

@@ -15,7 +15,7 @@ from search_spaces.errors import NasError, SpecError
 from . import confusion
 from .agreement import latency
 from .files import write_text
-from .labelled import images_for, shape_text
+from .labelled import images_for, other_splits, shape_text
 from .pareto import wilson
 from .subjects import subjects
 
@@ -51,7 +51,8 @@ def evaluate_files(
         data: on what.
         formats: as in `subjects`.
         out: folder of the confusion matrices, a table and a picture for each format.
-        warn: is told of files that run code when they are opened.
+        warn: is told of files that run code when they are opened, and of images that are not
+            split as those of the training were.
 
     Raises:
         NasError: no such file or data, a damaged one, a missing runtime, or images of another shape
@@ -64,30 +65,33 @@ def evaluate_files(
             warn(f"warning: opening {subject.path} runs code that stands in it, so trust it first")
         with working():  # decoding images is work, too
             images = images_for(subject, data)
-        rows.append(_tested(subject, images, data.split, out))
+        if note := other_splits(subject, images):
+            warn(note)
+        rows.append(_tested(subject, images, data, out))
     return rows
 
 
-def _tested(subject: Subject, images: Images, name: str, out: Path | None) -> Row:
-    exporter, split = subject.exporter, getattr(images, name)
+def _tested(subject: Subject, images: Images, data: TestData, out: Path | None) -> Row:
+    exporter, splits = subject.exporter, data.splits(images)
     if extra := exporter.missing():
         raise SpecError(f"format {subject.format!r} needs: pip install 'nas-compact[{extra}]'")
     run = _opened(subject)
     with torch_threads(1):
-        image = split.taken(1).images.float() / 255
+        image = splits[0].taken(1).images.float() / 255
         _check(run, image, subject, images)
         with measuring():
             low, middle, high = latency(run, image.contiguous())
-        hits, predicted = _predictions(run, split)
-    counts = confusion.confusion(split.labels, predicted, len(images.classes))
+        hits, predicted = map(torch.cat, zip(*(_predictions(run, s) for s in splits), strict=True))
+    labels = torch.cat([split.labels for split in splits])
+    counts = confusion.confusion(labels, predicted, len(images.classes))
     if out is not None:
         _write(out, subject.format, counts, images.classes)
     row: Row = {"format": subject.format, "file": str(subject.path), "data": images.name}
-    row |= {"split": name, "images": len(split)}
+    row |= {"split": data.split, "images": len(labels)}
     for top in (1, _TOP):
         if top < len(images.classes):
-            share = int(hits[:, :top].sum()) / len(split)
-            ends = wilson(share, len(split))
+            share = int(hits[:, :top].sum()) / len(labels)
+            ends = wilson(share, len(labels))
             row |= {f"top{top}": share, f"top{top}_low": ends[0], f"top{top}_high": ends[1]}
     return row | {"latency_ms": middle, "latency_low_ms": low, "latency_high_ms": high}
 
@@ -122,7 +126,8 @@ def _predictions(run: Runner, split: Split) -> tuple[Tensor, Tensor]:
     for index, pixels in zip(indices, split.batches(indices), strict=True):
         with working():
             scores = run((pixels.float() / 255).contiguous())
-        best = scores.topk(min(_TOP, scores.shape[1])).indices
+        # Of equal scores the first, as argmax has it: those of 8 bits are often equal.
+        best = scores.sort(dim=1, descending=True, stable=True).indices[:, :_TOP]
         hits.append(best == split.labels[index][:, None])
         predicted.append(best[:, 0])
     return torch.cat(hits), torch.cat(predicted)

@@ -17,6 +17,7 @@ import secrets
 import shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -171,7 +172,7 @@ def save(
 
     Args:
         model: what is written.
-        directory: new, empty, or a model's; files of another model in it are replaced.
+        directory: new, empty, or one that has this very model, whose files these join.
         formats: names in `EXPORTERS`.
         images: (B, C, H, W) from 0 to 1, to compare with; by default test images of the model's
             data, or of the bundled ones.
@@ -182,15 +183,19 @@ def save(
     Raises:
         UnknownName: an unknown format.
         ExportError: a file differs from the network, or cannot be written; or `directory` holds
-            something else than a model.
+            another model or something else.
     """
     from .culprit import encoded
 
-    _refuse_other(directory)
+    core = {"arch.json": model.arch.to_json().encode(), "task.json": describe(model).encode()}
+    core |= EXPORTERS["safetensors"]().encode(model)
+    _refuse_other(directory, core)
     origins = (name for format_ in formats for name in (EXPORTERS[format_].origin, format_))
     exporters = {name: EXPORTERS[name]() for name in filter(None, ("safetensors", *origins))}
-    contents = {"arch.json": model.arch.to_json().encode(), "task.json": describe(model).encode()}
+    contents = dict(core)
     for name, exporter in exporters.items():
+        if exporter.file in core:
+            continue
         if extra := exporter.missing():
             raise TargetUnavailable(f"format {name!r} needs: pip install 'nas-compact[{extra}]'")
         contents |= encoded(exporter, model)
@@ -202,13 +207,18 @@ def save(
     return [replace(each, path=directory / each.path.name) for each in found]
 
 
-def _refuse_other(directory: Path) -> None:
-    """Refuse a folder in which somebody else's files might be replaced."""
+def _refuse_other(directory: Path, core: Mapping[str, bytes]) -> None:
+    """Refuse a folder that holds anything but the model of the files `core`."""
     if not directory.is_dir() or not any(directory.iterdir()) or (directory / TRAINING).is_dir():
         return
     listed = checksums.read(directory) if (directory / checksums.FILE).exists() else {}
     if "task.json" not in listed:  # a run has a list, too
         raise ExportError(f"{directory} holds something else than a model; choose another --out")
+    for name, content in core.items():
+        if listed.get(name) != sha256(content).hexdigest():
+            raise ExportError(
+                f"{directory} holds another model ({name} differs); choose another --out"
+            )
 
 
 def _compared(
@@ -261,12 +271,7 @@ def _publish(draft: Path, directory: Path, figures: Mapping[str, Any]) -> None:
     """Give the files of `draft` their names in `directory`, the checksums last."""
     from .folder import renew
 
-    new, old = checksums.read(draft), {}
-    if (directory / checksums.FILE).exists():
-        old = checksums.read(directory)
-    foreign: set[str] = set()
-    if any(old.get(name) != new[name] for name in CORE):  # another model's files would mislead
-        foreign, old = set(old), {}
+    old = checksums.read(directory) if (directory / checksums.FILE).exists() else {}
     renew(
         draft, stays=[directory / name for name in sorted(old)], figures=figures
     )  # the card tells of all formats that are there
@@ -274,8 +279,6 @@ def _publish(draft: Path, directory: Path, figures: Mapping[str, Any]) -> None:
         draft.rename(directory)
         return
     new = checksums.read(draft)
-    for name in foreign - new.keys():
-        (directory / name).unlink(missing_ok=True)
     for name in new:
         (draft / name).replace(directory / name)
     write_bytes(directory / checksums.FILE, checksums.text(old | new).encode())

@@ -15,9 +15,14 @@ from search_spaces.errors import SpecError
 from search_spaces.network import build
 
 from . import provenance, rounding
+from .agreement import NOISY, noisy
+from .card import CURVES
 from .exporter import EXPORTERS, Exported, Model, read, save
+from .exporters.safetensors import Safetensors
 from .folder import METRICS_FILE
+from .history import TABLE
 from .mirror import fetched
+from .model_files import read_beside
 from .own_data import own_data, square
 from .reading import read_arch
 from .show import parse_shape, task_of
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 _SEED = 0  # of fresh weights
+_BESIDE = (METRICS_FILE, provenance.FILE, TABLE, CURVES)  # that go with a model
 
 
 def export_model(
@@ -66,6 +72,7 @@ def export_model(
     rounds = any(EXPORTERS[name].origin for name in names)
     directory = find_model(source)
     if directory is None:
+        _refuse_incomplete(Path(source))
         arch = read_arch(source)
         task = task_of(source, arch, image, classes)
         given = _given(data, data_dir, arch, image)
@@ -75,12 +82,19 @@ def export_model(
         model = _fresh(arch, task, given)
         beside = {provenance.FILE: provenance.to_json(provenance.of_random(_SEED))}
     else:
+        if image or classes:
+            raise SpecError(f"{directory} has its own: leave out `--input` and `--classes`")
         model = read(directory)
         if rounds or data:
             model = replace(model, images=load(own_data(directory, data, data_dir)))
-        known = (directory / name for name in (METRICS_FILE, provenance.FILE))
-        beside = {path.name: path.read_bytes() for path in known if path.is_file()}
+        beside = read_beside(directory, _BESIDE)
     return [_row(exported) for exported in save(model, out, names, beside=beside, timed=True)]
+
+
+def _refuse_incomplete(folder: Path) -> None:
+    """Refuse a model's folder without task.json, which would pass for an architecture's."""
+    if "|" not in str(folder) and (folder / Safetensors.file).is_file():
+        raise SpecError(f"{folder / 'task.json'}: is missing, so this is no whole model")
 
 
 def find_model(source: str) -> Path | None:
@@ -119,15 +133,18 @@ def print_exported(rows: list[Row], console: Console) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         middle, low, high = (row[f"latency{end}_ms"] for end in ("", "_low", "_high"))
+        mark = "!" if noisy(row) else ""
         table.add_row(
             row["file"],
             f"{row['size_bytes']:,}",
             f"{row['max_abs_error']:.2g}",
             "" if row["limit"] is None else f"{row['limit']:.2g}",
             f"{row['top1_agreement']:.0%} of {row['images']}",
-            f"{middle:.3g} ({low:.3g} to {high:.3g})",
+            f"{middle:.3g} ({low:.3g} to {high:.3g}){mark}",
         )
     console.print(table)
+    if any(map(noisy, rows)):
+        console.print(f"! {NOISY}")
     for row in rows:
         if "origin" in row:
             console.print(f"{row['format']}: {rounding.told(row)}.")

@@ -81,7 +81,7 @@ def _facts(paths: Mapping[str, Path], new: Mapping[str, bytes]) -> card.Facts:
         task=Task(len(about["classes"]), tuple(about["shape"])),
         classes=tuple(about["classes"]),
         files=sizes | {name: len(content) for name, content in new.items()},
-        formats={name: (format_.file, format_.usage) for name, format_ in there.items()},
+        formats={name: (format_.files(), format_.usage) for name, format_ in there.items()},
         metrics=plain(METRICS_FILE),
         provenance=plain(provenance.FILE),
     )

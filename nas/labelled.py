@@ -10,14 +10,15 @@ from evaluators.data import DataSpec, load
 from search_spaces.errors import SpecError
 
 from .exporter import read
-from .own_data import own_data, square
+from .own_data import own_data, square, trained_on
 
 if TYPE_CHECKING:
-    from evaluators.data import Images
+    from evaluators.data import Images, Split
 
     from .subjects import Subject
 
 SPLITS = ("train", "val", "test")
+ALL = "all"  # of the three together
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class TestData:
         data_dir: where a named data set's files are.
         image_size: side to which images are brought; by default that which the model takes, of
             images in a folder, and their own elsewhere.
-        split: one of `SPLITS`.
+        split: one of `SPLITS`, or `ALL`.
         seed: of the splits that the data set does not come with; by default that of the model's
             training, so that no test image was seen in it.
 
@@ -46,8 +47,14 @@ class TestData:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise SpecError(f"`split` (={self.split!r}) must be one of: {', '.join(SPLITS)}")
+        if self.split not in (*SPLITS, ALL):
+            known = ", ".join((*SPLITS, ALL))
+            raise SpecError(f"`split` (={self.split!r}) must be one of: {known}")
+
+    def splits(self, images: Images) -> list[Split]:
+        """Return the splits of `images` that are meant."""
+        names = SPLITS if self.split == ALL else (self.split,)
+        return [getattr(images, name) for name in names]
 
 
 def images_for(subject: Subject, data: TestData) -> Images:
@@ -74,6 +81,19 @@ def images_for(subject: Subject, data: TestData) -> Images:
     if images.classes != model.classes:
         raise SpecError(f"{subject.path} {_other_classes(model.classes, images)}")
     return images
+
+
+def other_splits(subject: Subject, images: Images) -> str | None:
+    """Return a note if the images are not split as those that the model was trained on."""
+    known = {} if subject.folder is None else trained_on(subject.folder)
+    sizes = {split: len(getattr(images, split)) for split in SPLITS}
+    if not known.keys() >= sizes.keys() or all(known[split] == sizes[split] for split in SPLITS):
+        return None
+    here, there = (", ".join(f"{n[split]:,} {split}" for split in SPLITS) for n in (sizes, known))
+    return (
+        f"note: {images.name} has {here} images, the training had {there} of {known.get('name')}: "
+        "it may have seen some of those tested"
+    )
 
 
 def _changed(spec: DataSpec, data: TestData, side: int | None) -> DataSpec:

@@ -67,11 +67,25 @@ def read(directory: Path) -> Model:
     return model
 
 
+def read_beside(directory: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Return the contents of those of the files `names` that are beside a model.
+
+    Raises:
+        ExportError: one is not what was written.
+    """
+    there = [name for name in names if (directory / name).is_file()]
+    if (directory / checksums.FILE).exists():
+        _check(directory, there)
+    return {name: (directory / name).read_bytes() for name in there}
+
+
 def _arch(path: Path) -> Arch:
     try:
         return Arch.from_json(read_text(path))
     except SpecError as error:
         raise ExportError(f"{path}: {error}") from error
+    except ValueError:  # no text, or a very long one
+        raise ExportError(f"{path} is damaged: it is no JSON") from None
 
 
 _Task = tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...], tuple[int, int, int]]

@@ -33,7 +33,7 @@ def own_data(directory: Path, given: str | None = None, data_dir: str | None = N
         files = data_dir or config.data_dir
         spec = DataSpec(config.data, files, config.download, config.image_size, config.seed)
         return spec.sized(read_arch(str(directory)).resolution)
-    known = _provenance(directory).get("data", {})
+    known = trained_on(directory)
     name = given or known.get("name")
     if name is None:
         raise ExportError(f"{directory} does not tell what it was trained on: give it by --data")
@@ -41,6 +41,15 @@ def own_data(directory: Path, given: str | None = None, data_dir: str | None = N
         raise ExportError(f"the model was trained on {name!r}: give its folder or file by --data")
     size = known.get("image_size") if known else square(read(directory).task.shape)
     return DataSpec(name, data_dir, image_size=size, seed=known.get("seed", 0))
+
+
+def trained_on(directory: Path) -> dict[str, Any]:
+    """Return what the folder of a model tells of its data: name, seed, images by split.
+
+    Raises:
+        ExportError: it is damaged.
+    """
+    return dict(_provenance(directory).get("data", {}))
 
 
 def square(shape: tuple[int, int, int]) -> int | None:

@@ -15,7 +15,7 @@ from evaluators.data import DataSpec, load
 from evaluators.target import torch_threads
 from search_spaces.errors import SpecError
 
-from .agreement import in_turn
+from .agreement import WIDE, in_turn
 from .pareto import wilson
 
 if TYPE_CHECKING:
@@ -117,10 +117,13 @@ def _accuracy(run: Runner, split: Split) -> float:
 
 def told(found: Mapping[str, Any]) -> str:
     """Return in words what metrics.json has of a rounded format."""
+    low, ratio, high = (found[f"latency_ratio{end}"] for end in ("_low", "", "_high"))
     text = (
         "{latency_ratio:.2f} ({latency_ratio_low:.2f} to {latency_ratio_high:.2f}) of the latency "
-        "of {origin}; scores differ from the network's by {max_abs_error:.2g} at most, the best "
-        "class is the same on {top1_agreement:.0%} of {images} images"
+        "of {origin}"
+        + (" on a busy machine" if high - low > WIDE * ratio else "")
+        + "; scores differ from the network's by {max_abs_error:.2g} at most, the best class is "
+        "the same on {top1_agreement:.0%} of {images} images"
     )
     if "test_accuracy" in found:
         text = (

@@ -199,6 +199,7 @@ def _run(setup: Setup, directory: Path, progress: Progress, mirror: Mirror | Non
         if finals.chosen is None:
             progress.phase("search")
             Exploration(setup, study, clock, directory, progress).run()
+            _note_few(study, progress)
         progress.phase("finalists")
         finals.run()
         status = "complete"
@@ -208,6 +209,16 @@ def _run(setup: Setup, directory: Path, progress: Progress, mirror: Mirror | Non
     finally:
         result = _report(study, finals, directory, status)
     return result
+
+
+def _note_few(study: Study, progress: Progress) -> None:
+    """Say so if the time sufficed for so little that what is found means nothing."""
+    states = study.frame()["state"]
+    if len(states) and "complete" not in set(states):
+        progress.note(
+            f"{len(states)} candidates were tried and none was trained to the end: a longer "
+            "--timeout or fewer --epochs would tell more"
+        )
 
 
 def _record(config: SearchConfig, directory: Path, progress: Progress) -> Record:

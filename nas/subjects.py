@@ -39,6 +39,8 @@ class Subject:
         if self.folder is None or not (self.folder / checksums.FILE).exists():
             return
         known = checksums.read(self.folder)
+        if self.path.name not in known:
+            raise checksums.DamagedError(f"{self.path}: is not in {checksums.FILE}")
         listed = {name: known[name] for name in self.exporter.files() if name in known}
         for fault in checksums.differences(self.folder, listed):
             raise checksums.DamagedError(fault)

@@ -97,6 +97,7 @@ def train(
     from .reading import read_arch
     from .recipe_files import find_recipe
     from .tensorboard_logs import has_tensorboard, need_tensorboard
+    from .training_folder import LOGS
 
     facts = _load_plugin(plugin)
     changes = {f.name: given[f.name] for f in fields(Recipe) if given.get(f.name) is not None}
@@ -106,7 +107,7 @@ def train(
     if tensorboard:
         need_tensorboard()
     elif has_tensorboard():
-        tensorboard = out / "tensorboard"
+        tensorboard = out / LOGS
     arch = read_arch(str(find_model(source) or source))
     trainee = Trainee(
         arch, DataSpec(data, data_dir, download, image_size, found.seed, stream), found, teacher
@@ -169,7 +170,7 @@ def eval_(
     ] = None,
     data_dir: options.DataDir = None,
     image_size: options.ImageSize = None,
-    split: Annotated[str, _data("Which images: train, val or test.")] = "test",
+    split: Annotated[str, _data("Which images: train, val, test or all.")] = "test",
     seed: Annotated[int | None, _data("Of the splits; default: that of the training.")] = None,
     formats: Annotated[
         str | None,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from evaluators.ranks import Ranks
 
+LOGS = "tensorboard"  # folder of logs; alone, it is all that an early end has left
 _ABOUT, _CHECKPOINT = "training.json", "checkpoint.pt"
 _SAME = ("digest", "data", "recipe", "teacher")  # what makes two trainings one
 
@@ -81,10 +82,10 @@ def training_folder(
 
 def _finished(out: Path, wanted: Mapping[str, Any], resume: bool) -> bool:
     """Return whether this very training has ended; refuse to go on with anything else."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or (out.is_dir() and not any(p.name != LOGS for p in out.iterdir())):
         return False
     known = _known(out)
-    if known is None:
+    if known is None or known["digest"] is None:  # a model that was not trained there has none
         raise TrainingError(f"{out} holds something else; choose another --out")
     if not resume:
         raise TrainingError(f"{out} holds a training; go on with --resume, or choose another")

@@ -49,8 +49,14 @@ def refusals(who: str) -> Iterator[None]:
     except NasError:
         raise
     except Exception as error:
-        text = next(filter(None, map(str.strip, str(error).splitlines())), repr(error))
-        raise GraphError(f"{who} refuses it: {text}") from error
+        raise GraphError(f"{who} refuses it: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line that says more than where it was raised."""
+    lines = [line for line in map(str.strip, str(error).splitlines()) if line]
+    telling = (line for line in lines if not line.startswith("Exception from "))
+    return next(telling, lines[0] if lines else repr(error))
 
 
 def one_by_one(run: Any) -> Any:

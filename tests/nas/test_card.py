@@ -121,7 +121,7 @@ def test_every_file_is_named_with_what_it_needs(folder: Path) -> None:
     size = (folder / "model.onnx").stat().st_size
     assert f"`model.onnx` ({size:,} bytes). It needs: `pip install numpy onnxruntime`." in use
     assert "It needs: `pip install torch`." in use
-    assert "It needs: `pip install nas-compact torch`." in use
+    assert "It needs this toolkit: `pip install .` in a checkout of it." in use
 
 
 def test_figures_come_with_where_they_are_from() -> None:

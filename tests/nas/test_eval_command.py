@@ -15,10 +15,11 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluators.data import DataSpec, load
+from evaluators.data import DataSpec, Split, load
 from evaluators.training import evaluate, predict_logits, train
 from nas.cli import main
 from nas.confusion import confusion, picture
+from nas.evaluating import _predictions
 from nas.exporter import Model, save
 from nas.finalists import keep_metrics
 from nas.provenance import FILE, of_training, to_json
@@ -110,6 +111,38 @@ def test_top_5_and_confusion_are_the_obvious_ones(
     ElementTree.parse(out / "confusion-onnx.svg")
 
 
+def test_of_equal_scores_the_first_counts() -> None:
+    scores = torch.tensor([[1.0, 3.0, 3.0], [2.0, 0.0, 2.0]]).repeat(20, 1)
+    split = Split(torch.zeros(40, 1, 2, 2, dtype=torch.uint8), torch.tensor([2, 0]).repeat(20))
+    hits, predicted = _predictions(lambda images: scores[: len(images)], split)
+    assert predicted.tolist() == [1, 0] * 20
+    assert hits[:2].tolist() == [[False, True, False], [True, False, False]]
+
+
+def test_all_images_may_be_tested(
+    run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "some").mkdir()
+    for folder in photos.iterdir():
+        shutil.copytree(folder, tmp_path / "some" / folder.name)
+        (tmp_path / "some" / folder.name / "0.png").unlink()
+    more = ["--format", "onnx", "--data", tmp_path / "some", "--split", "all", "--json"]
+    assert call("eval", run, *more) == 0
+    done = capsys.readouterr()
+    (row,) = json.loads(done.out)
+    assert (row["images"], row["split"]) == (77, "all")
+    assert "it may have seen some of those tested" in done.err
+
+
+def test_a_file_that_came_later_is_not_opened(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(model_of(run), tmp_path / "model")
+    (folder / "network.py").write_text("raise SystemExit")
+    assert call("eval", folder, "--format", "python") == 2
+    assert "network.py: is not in checksums.json" in capsys.readouterr().err
+
+
 def test_a_file_from_elsewhere_needs_no_folder(
     run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,7 +198,7 @@ def test_a_damaged_graph_of_pytorch_is_one_line_beside_the_warning(
         ),
         ("{run}", ["--format", "pt2"], "has no model.pt2; it has: onnx, safetensors, torchscript"),
         ("{run}", ["--format", "onyx"], "unknown format 'onyx'; did you mean 'onnx'"),
-        ("{run}", ["--split", "all"], "`split` .* must be one of: train, val, test"),
+        ("{run}", ["--split", "dev"], "`split` .* must be one of: train, val, test"),
     ],
 )
 def test_bad_input_is_one_line(

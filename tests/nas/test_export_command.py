@@ -219,15 +219,41 @@ def test_what_is_no_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "is neither the folder of a model nor of a run" in capsys.readouterr().err
 
 
-def test_another_models_files_do_not_stay(run: Path) -> None:
-    folder = model_of(run)
-    task = Task(2, TASK.shape)
-    other = Model(ARCH, task, build(ARCH, task).eval(), ("x", "y"), (0.0,), (1.0,))
-    save(other, folder, ["safetensors"])
-    assert "metrics.json" not in read(folder)
-    assert not (folder / "metrics.json").exists()
-    assert not (folder / "model.onnx").exists()
-    assert call("verify", folder) == 0
+@pytest.mark.parametrize(("classes", "seed"), [(2, 1), (3, 2)])  # other classes, other weights
+def test_another_models_files_stay(run: Path, classes: int, seed: int) -> None:
+    folder, task = model_of(run), Task(classes, TASK.shape)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    network = build(ARCH, task, seed=seed).eval()
+    other = Model(ARCH, task, network, ("a", "b", "c")[:classes], (0.3,), (0.2,))
+    with pytest.raises(ExportError, match=r"holds another model .* choose another --out"):
+        save(other, folder, ["safetensors"])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "more", "message"),
+    [
+        (lambda folder: (folder / "task.json").unlink(), [], "task.json: is missing"),
+        (
+            lambda folder: (folder / "metrics.json").write_text('{"accuracy": 0.9}'),
+            [],
+            "metrics.json: is not the file that was written",
+        ),
+        (lambda folder: (folder / "arch.json").write_bytes(b"\x80\x02"), [], "arch.json: is not"),
+        (lambda _: None, ["--classes", 9], "has its own: leave out `--input` and `--classes`"),
+        (lambda _: None, ["--input", "1x64x64"], "has its own: leave out"),
+    ],
+)
+def test_a_models_folder_is_taken_whole_or_not_at_all(
+    run: Path, tmp_path: Path, spoil: Callable[[Path], object], more: list[object], message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    spoil(model_of(run))
+    assert call("export", model_of(run), "--format", "onnx", "--out", tmp_path / "out", *more) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_further_formats_of_the_same_model_join(run: Path) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -17,13 +17,11 @@ import torch
 
 import nas
 from evaluators.device import device
+from nas.agreement import noisy
 from nas.cli import main
 from nas.exporter import read
 from nas.tensorboard_logs import has_tensorboard
 from search_spaces.arch import Arch
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ARCH = "stem(width=8,stride=2) | stage(width=8,stride=2): mbconv(expand=1) | head"
 
@@ -76,7 +74,8 @@ def test_its_card_tells_the_latency_of_each_file(trained: Path) -> None:
     assert figures.keys() == {"safetensors", "onnx"}
     for name, found in figures.items():
         ends = (found[f"latency{end}_ms"] for end in ("", "_low", "_high"))
-        assert f"| {name} | {' | '.join(f'{ms:.3g}' for ms in ends)} | " in text
+        mark = " !" if noisy(found) else ""
+        assert f"| {name}{mark} | {' | '.join(f'{ms:.3g}' for ms in ends)} | " in text
         assert found["device"] == device()
 
 
@@ -234,3 +233,31 @@ def test_a_folder_of_something_else_is_refused(
         assert call(*command(toy, tmp_path, *more)) == 2
         assert "holds something else; choose another --out" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_full_disk_is_one_line_and_the_training_can_begin_anew(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, out = Path.write_bytes, tmp_path / "out"
+
+    def full(path: Path, content: bytes) -> int:
+        if path.name.endswith(".part"):
+            raise OSError(28, "No space left on device")
+        return usual(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        assert call(*command(toy, out)) == 2
+    error = capsys.readouterr().err
+    assert "No space left on device" in error
+    assert error.count("\n") == 1
+    assert call(*command(toy, out)) == 0
+
+
+def test_an_exported_model_is_no_training(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("export", "stem(width=8) | head", "--format", "onnx", "--out", tmp_path) == 0
+    for more in ([], ["--resume"]):
+        assert call(*command(toy, tmp_path, *more)) == 2
+        assert "holds something else; choose another --out" in capsys.readouterr().err
