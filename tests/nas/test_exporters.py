@@ -128,7 +128,7 @@ def test_a_full_disk_leaves_the_old_files(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(ExportError, match=r"cannot write to .*: No space left on device"):
-        save(replace(model, classes=("x", "y", "z")), tmp_path)
+        save(model, tmp_path, ["python"])
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == old
 
 
