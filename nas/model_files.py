@@ -84,8 +84,10 @@ def _arch(path: Path) -> Arch:
         return Arch.from_json(read_text(path))
     except SpecError as error:
         raise ExportError(f"{path}: {error}") from error
-    except ValueError:  # no text, or a very long one
-        raise ExportError(f"{path} is damaged: it is no JSON") from None
+    except UnicodeDecodeError:
+        raise ExportError(f"{path} is damaged: it is no text") from None
+    except ValueError as error:
+        raise ExportError(f"{path} is damaged: {error}") from None
 
 
 _Task = tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...], tuple[int, int, int]]
