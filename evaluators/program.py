@@ -74,9 +74,12 @@ def program_of_file(path: Path, target: Target) -> Prepared:
         raise SpecError(f"{path}: not an ONNX file: {error}") from None
     known = {tensor.name for tensor in graph.initializer}
     sources = [source for source in graph.input if source.name not in known]
-    sizes = [d.dim_value for d in sources[0].type.tensor_type.shape.dim] if sources else []
-    if len(sources) != 1 or len(sizes) != 4 or not all(sizes[1:]):
-        raise SpecError(f"{path}: expected one input of a known size (batch, C, H, W), got {sizes}")
+    if len(sources) != 1:
+        raise SpecError(f"{path}: expected one input, got {len(sources)}")
+    sizes = [d.dim_value for d in sources[0].type.tensor_type.shape.dim]
+    if len(sizes) != 4 or not all(sizes[1:]):
+        shape = ", ".join(str(size or "any") for size in sizes)
+        raise SpecError(f"{path}: expected an input of a known size (any, C, H, W), got ({shape})")
     if sizes[0] not in (0, target.batch):
         raise SpecError(f"{path}: its batch is {sizes[0]}, but the target's is {target.batch}")
     example = _example(target.batch, (sizes[1], sizes[2], sizes[3]))

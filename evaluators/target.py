@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from time import get_clock_info, perf_counter, thread_time
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +16,7 @@ from search_spaces.registry import Registry
 
 from .cores import cores
 from .onnx_tracer import traced
+from .runtimes import TargetUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,7 @@ class Target:
                 raise SpecError(f"`{option.name}` (={value!r}) must be one of {', '.join(choices)}")
 
     runtimes: ClassVar[tuple[str, ...]] = ()  # the packages whose versions a latency depends on
+    extra: ClassVar[str | None] = None  # of this project, which brings them
     repeats: ClassVar[bool] = True  # a round times a model often; else once: it does so itself
 
     def export(self, network: nn.Module, *shapes: tuple[int, int, int]) -> Any:
@@ -103,8 +105,18 @@ class Target:
 
     @property
     def runtime(self) -> str:
-        """Return what runs a model here, with its version."""
-        return " ".join(f"{name} {version(name)}" for name in self.runtimes)
+        """Return what runs a model here, with its version.
+
+        Raises:
+            TargetUnavailable: it is not installed.
+        """
+        try:
+            return " ".join(f"{name} {version(name)}" for name in self.runtimes)
+        except PackageNotFoundError as error:
+            package = f"'nas-compact[{self.extra}]'" if self.extra else error.name
+            raise TargetUnavailable(
+                f"{error.name} is not installed; install it with: pip install {package}"
+            ) from error
 
     def __str__(self) -> str:
         name = next(name for name, known in TARGETS.items() if known is type(self))

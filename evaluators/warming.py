@@ -16,12 +16,13 @@ from search_spaces.errors import CandidateError
 
 from .child import ChildDied
 from .latency_model import LatencyModel, parts_of
+from .latency_predictor import FEWEST
 from .part_latency import part_key
 from .quiet import measuring
 from .runtimes import GraphError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from search_spaces.arch import Arch, Part, Task
     from search_spaces.space import Space
@@ -55,9 +56,10 @@ def warm(
 ) -> Iterator[Progress]:
     """Fill the cache with what predictions for `space` need, as far as the time suffices.
 
-    First come random networks, measured end to end, for at most half of the time; then the parts,
-    those of these networks before the others, the most frequent first; then the networks that are
-    left. What the runtime refuses, or dies of, is left out.
+    First come as many random networks as a prediction needs, measured end to end, and their parts;
+    then further networks, for at most half of the time, and all parts, those of networks before the
+    others, the most frequent first; then the networks that are left. What the runtime refuses, or
+    dies of, is left out.
 
     Args:
         model: of the target and the task.
@@ -72,16 +74,29 @@ def warm(
     """
     rng, start = Random(seed), perf_counter()
     wholes = list(dict.fromkeys(space.sample(rng) for _ in range(networks)))
-    needed = {part_key(part) for arch in wholes for part in arch.parts(model.task)}
-    parts = sorted(parts_of(space, model.task, seed), key=lambda part: part_key(part) not in needed)
+    first, needed = (_keys(model, some) for some in (wholes[:FEWEST], wholes))
+    parts = sorted(
+        parts_of(space, model.task, seed),
+        key=lambda part: (part_key(part) not in first, part_key(part) not in needed),
+    )
     jobs: dict[str, Sequence[Arch | Part]] = {"networks": wholes, "parts": parts}
     done = dict.fromkeys(jobs, 0)
-    for kind, share in (("networks", 0.5), ("parts", 1), ("networks", 1)):
-        total = len(jobs[kind])
-        while done[kind] < total and perf_counter() - start <= share * seconds:
-            left = jobs[kind][done[kind] :][:TURN_JOBS]
+    for kind, count, share in (
+        ("networks", len(wholes[:FEWEST]), 0.5),
+        ("parts", len(first), 1),
+        ("networks", len(wholes), 0.5),
+        ("parts", len(parts), 1),
+        ("networks", len(wholes), 1),
+    ):
+        while done[kind] < count and perf_counter() - start <= share * seconds:
+            left = jobs[kind][done[kind] : count][:TURN_JOBS]
             done[kind] += _survived(child, model, left)
-            yield Progress(kind, done[kind], total)
+            yield Progress(kind, done[kind], len(jobs[kind]))
+
+
+def _keys(model: LatencyModel, archs: Iterable[Arch]) -> set[str]:
+    """Return the keys of all parts of `archs`."""
+    return {part_key(part) for arch in archs for part in arch.parts(model.task)}
 
 
 def _survived(child: Caller, model: LatencyModel, jobs: Sequence[Arch | Part]) -> int:

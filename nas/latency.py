@@ -15,6 +15,7 @@ from rich.progress import (
 )
 
 from evaluators.child import Child
+from evaluators.latency_predictor import FEWEST
 from evaluators.warming import warm
 from search_spaces.errors import NasError
 
@@ -53,6 +54,7 @@ def fill(
         "target": model.latency.target,
         "cache": str(model.latency.cache),
         **{kind: {"done": done, "total": total} for kind, (done, total) in state.items()},
+        "usable": len(model.fitted),
         "complete": all(done == total for done, total in state.values()),
     }
 
@@ -69,8 +71,8 @@ def predictions(model: LatencyModel) -> pd.DataFrame:
     predictor = model.predictor
     if predictor is None:
         raise LatencyReportError(
-            f"only {len(model.fitted)} networks were measured with all of their parts for "
-            f"{model.task} on {model.latency.target}; run `nas latency warm` first"
+            f"predictions need {FEWEST} networks measured with all of their parts, but there are "
+            f"{len(model.fitted)} for {model.task} on {model.latency.target}: `nas latency warm`"
         )
     rows = []
     for (arch, timing), ms in zip(model.fitted, predictor.predicted, strict=True):

@@ -38,6 +38,7 @@ def warm(
     as_json: options.Json = False,
 ) -> None:
     """Measure the parts of a space, so that searches can predict latencies."""
+    from evaluators.latency_predictor import FEWEST
     from search_spaces.spaces import find_space
 
     from .latency import fill
@@ -52,7 +53,12 @@ def warm(
         f"{done[k]['done']} of {done[k]['total']} {k}" for k in ("networks", "parts")
     )
     console.print(f"{done['space']} on {done['target']}: {counts} are in {done['cache']}")
-    if not done["complete"]:
+    if done["usable"] < FEWEST:
+        console.print(
+            f"Predictions need {FEWEST} networks with all of their parts; there are "
+            f"{done['usable']}. The same command goes on."
+        )
+    elif not done["complete"]:
         console.print("What is missing is measured when it is met; the same command goes on.")
 
 
@@ -72,6 +78,8 @@ def report(
     """Show how good predictions are, what MACs tell, and where a network's time goes."""
     import random
 
+    from evaluators.device import device
+    from evaluators.target import parse_target
     from search_spaces.spaces import find_space
 
     from .latency import breakdown, predictions, quality
@@ -81,7 +89,8 @@ def report(
     model = _model(target, image, classes, plugin)
     table = predictions(model)
     shown = read_arch(arch) if arch else find_space(space).sample(random.Random(0))
-    write_page(out, table, breakdown(model, shown), f"Latencies of {space} on {target}")
+    title = f"Latencies of {space} on {target}: {device()}, {parse_target(target).runtime}"
+    write_page(out, table, shown, breakdown(model, shown), title)
     found = quality(table)
     if as_json:
         typer.echo(json.dumps({"page": str(out), **found}, indent=2))

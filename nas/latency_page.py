@@ -9,7 +9,7 @@ from plotly.io import to_html
 from plotly.subplots import make_subplots
 
 from .files import write_text
-from .latency import quality
+from .latency import LatencyReportError, quality
 from .report.plots import BLUE, GREY, VERMILION
 
 if TYPE_CHECKING:
@@ -17,15 +17,23 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from search_spaces.arch import Arch
 
-def write_page(path: Path, table: pd.DataFrame, parts: pd.DataFrame, title: str) -> None:
+
+def write_page(
+    path: Path, table: pd.DataFrame, arch: Arch, parts: pd.DataFrame, title: str
+) -> None:
     """Write one HTML file that needs no network.
 
     Args:
         path: of the file.
+        arch: the network whose parts are shown.
         table: what `predictions` returns.
         parts: what `breakdown` returns.
         title: of the page.
+
+    Raises:
+        LatencyReportError: the file cannot be written.
     """
     found = quality(table)
     figure = make_subplots(
@@ -39,7 +47,8 @@ def write_page(path: Path, table: pd.DataFrame, parts: pd.DataFrame, title: str)
             f"Kendall tau {found['kendall_predicted']:.3f} (n = {len(table)})",
             f"MACs are only an indirect measure: Spearman {found['spearman_macs']:.2f}, "
             f"Kendall tau {found['kendall_macs']:.2f}",
-            "Where the time of one network goes: its parts, each by itself",
+            f"Where the time of {arch.digest} goes: its parts, each by itself, together "
+            f"{parts['latency_ms'].sum():.3g} ms",
         ),
     )
     figure.add_trace(_predicted(table), 1, 1)
@@ -48,11 +57,11 @@ def write_page(path: Path, table: pd.DataFrame, parts: pd.DataFrame, title: str)
     figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=line, showlegend=False), 1, 1)
     figure.add_trace(_against_macs(table), 2, 1)
     bars = go.Bar(
-        x=parts["part"],
+        x=parts["part"] + "<br>" + parts["kind"],
         y=parts["latency_ms"],
-        customdata=parts[["kind", "macs"]],
+        customdata=parts[["macs"]],
         marker={"color": VERMILION},
-        hovertemplate="%{x}: %{customdata[0]}<br>%{y:.4f} ms, %{customdata[1]:.3s} MACs<extra/>",
+        hovertemplate="%{x}<br>%{y:.4f} ms, %{customdata[0]:.3s} MACs<extra/>",
         showlegend=False,
     )
     figure.add_trace(bars, 3, 1)
@@ -63,7 +72,12 @@ def write_page(path: Path, table: pd.DataFrame, parts: pd.DataFrame, title: str)
         figure.update_xaxes(title=x, row=row, col=1)
         figure.update_yaxes(title=y, row=row, col=1)
     figure.update_layout(title=title, height=1400, template="plotly_white")
-    write_text(path, to_html(figure, include_plotlyjs=True))
+    if path.is_dir():
+        raise LatencyReportError(f"{path} cannot be written: it is a folder")
+    try:
+        write_text(path, to_html(figure, include_plotlyjs=True))
+    except OSError as error:
+        raise LatencyReportError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _predicted(table: pd.DataFrame) -> go.Scatter:

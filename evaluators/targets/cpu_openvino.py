@@ -32,6 +32,7 @@ class CpuOpenvino(CpuTarget):
     precision: str = choice("float32", "bfloat16")
 
     runtimes = ("openvino",)
+    extra = "openvino"
 
     @contextmanager
     def load(self, model: bytes, *examples: Tensor) -> Iterator[Timer]:

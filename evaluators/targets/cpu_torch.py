@@ -60,7 +60,7 @@ def eager(network: nn.Module, precision: str) -> nn.Module:
 
 def no_onnx() -> GraphError:
     """Return the refusal of an ONNX file."""
-    return GraphError("PyTorch reads no ONNX files; the targets named cpu, cpu-int8 do")
+    return GraphError("PyTorch reads no ONNX files; cpu, cpu-int8, cpu-openvino and command do")
 
 
 @contextmanager

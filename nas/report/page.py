@@ -20,7 +20,7 @@ from .pictures import colors_of
 TEMPLATE = Path(__file__).with_name("template.html")
 _BOTH = ["digest", "arch", "params", "macs", "latency_ms", "accuracy"]
 TRIALS = [*_BOTH, "number", "state", "reason"]
-FRONT = [*_BOTH, "latency_low_ms", "latency_high_ms"]
+FRONT = [*_BOTH, "latency_low_ms", "latency_high_ms", "latency_flagged"]
 FRONT += ["test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_images"]
 FRONT += ["epochs", "seeds", "accuracy_mean", "accuracy_sd", "test_accuracy_mean"]
 FRONT += ["test_accuracy_sd", "unshifted_share", "recommended"]

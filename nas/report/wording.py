@@ -43,13 +43,14 @@ def accuracies(member: Any) -> str:
 
 
 def latency(member: Any) -> str:
-    """Return the latency, and what its interval is around it."""
+    """Return the latency, what its interval is around it, and a mark if that stayed too wide."""
     value = member.latency_ms
     spread = (member.latency_high_ms - member.latency_low_ms) / 2
     if pd.isna(value):
         return UNKNOWN
     around = "" if pd.isna(spread) else f" ± {spread:.1g}"
-    return f"{value:.{_places(value)}f}{around}&nbsp;ms"
+    mark = " !" if member.latency_flagged == 1 else ""
+    return f"{value:.{_places(value)}f}{around}&nbsp;ms{mark}"
 
 
 def latencies(member: Any) -> str:

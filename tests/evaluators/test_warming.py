@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
@@ -79,6 +80,21 @@ def test_warming_goes_on_where_it_stopped(
     last = list(warm(LatencyModel(latency, TASK), SPACE, Here(), networks=5))[-1]
     assert last.kind == "parts"
     assert last.done == last.total == len(measured) == len(set(measured))
+
+
+def test_a_short_time_gives_the_parts_of_the_first_networks(
+    latency: Latency, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warming, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(warming, "FEWEST", 3)
+    kinds = [step.kind for step in warm(LatencyModel(latency, TASK), SPACE, Here(), networks=9)]
+    assert kinds[:3] == ["networks"] * 3
+    after = kinds.index("networks", 3)
+    assert set(kinds[3:after]) == {"parts"}
+    rng = Random(0)
+    firsts = [SPACE.sample(rng) for _ in range(3)]
+    keys = {part_key(part) for arch in firsts for part in arch.parts(TASK)}
+    assert set(measured[: after - 3]) == keys
 
 
 @pytest.mark.parametrize("error", [CandidateError("refused"), ChildDied("the process died")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -14,6 +15,7 @@ from evaluators.latency_cache import Timing
 from evaluators.pairs import Reading
 from evaluators.part_latency import part_key
 from nas.cli import main
+from search_spaces.spaces import find_space
 
 SPACE = """
 schema: 1
@@ -89,7 +91,22 @@ def test_a_warm_cache_gives_a_report(space: str, capsys: pytest.CaptureFixture[s
     found = json.loads(out)
     assert found["within_5_percent"] == 1
     assert found["kendall_predicted"] > 0.95
-    assert "Kendall tau" in Path("page.html").read_text()
+    page = Path("page.html").read_text()
+    assert "Kendall tau" in page
+    digest = find_space(space).sample(Random(0)).digest
+    assert f"Where the time of {digest} goes" in page
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("out", ["missing/page.html", "."])
+def test_a_page_that_cannot_be_written_is_one_line(
+    space: str, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "latency", "warm", space, "--networks", "60")
+    code, _, err = run(capsys, "latency", "report", space, "--out", out)
+    assert code == 2
+    assert "cannot be written" in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.usefixtures("machine")
@@ -98,7 +115,7 @@ def test_a_report_needs_something_to_rest_on(
 ) -> None:
     code, _, err = run(capsys, "latency", "report", space)
     assert code == 2
-    assert "only 0 networks were measured" in err
+    assert "predictions need 40 networks measured with all of their parts, but there are 0" in err
     assert "nas latency warm" in err
 
 

@@ -142,6 +142,13 @@ def test_says_what_to_take_and_how_sure(run: Path) -> None:
     assert "not complete" not in text
 
 
+def test_a_noisy_latency_is_marked(run: Path) -> None:
+    front = pd.read_csv(run / "pareto.csv")
+    assert "&nbsp;ms !" not in body(write_report(run))
+    front.assign(latency_flagged=1.0).to_csv(run / "pareto.csv", index=False)
+    assert body(write_report(run)).count("&nbsp;ms !") >= len(front)
+
+
 def test_every_member_of_the_front_has_a_row_and_a_picture(run: Path) -> None:
     text = body(write_report(run))
     front = pd.read_csv(run / "pareto.csv")

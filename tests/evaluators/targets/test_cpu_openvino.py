@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 
 import pytest
@@ -26,6 +27,15 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
         target.load(b"", torch.rand(1, *SHAPE)),
     ):
         pass
+
+
+def test_its_version_is_asked_for_in_vain_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("evaluators.target.version", missing)
+    with pytest.raises(TargetUnavailable, match=r"pip install 'nas-compact\[openvino\]'$"):
+        _ = parse_target("cpu-openvino").runtime
 
 
 @installed
