@@ -30,7 +30,7 @@ _KINDS = (
     ShuffleV2.over(kernel=(3,), se=(False,)),
 )
 FEW = Space(
-    "few", Stem(16), (16,), (StageSpace((32, 64, 96), (1, 2), 2, _KINDS),) * 3, Head(), (0,)
+    "few", Stem(16), (16,), (StageSpace((32, 64, 96, 128), (1,), 2, _KINDS),) * 3, Head(), (0,)
 )  # genes; gp takes seconds a proposal where there are dozens
 
 
