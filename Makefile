@@ -32,7 +32,7 @@ format: $(VENV)/test.stamp  ## let ruff repair what it can
 LONG := __init__.py search_quality.py end_to_end.py
 bench: $(VENV)/test.stamp  ## run the benchmarks
 	for script in $(filter-out $(addprefix %/,$(LONG)),$(wildcard benchmarks/*.py)); do \
-		$(BIN)/python $$script $(ARGS) || exit; done
+		$(BIN)/python -m benchmarks.$$(basename $$script .py) $(ARGS) || exit; done
 
 bench-search: $(VENV)/test.stamp  ## replay searches of all samplers on tables of networks: an hour
 	$(BIN)/python -m benchmarks.search_quality $(ARGS)
