@@ -46,6 +46,17 @@ def refuse_special(path: Path) -> None:
         raise OSError(0, "is no plain file", str(path))
 
 
+def file_states(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return time and size of each file within a folder, by name: another state is a change."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        with suppress(FileNotFoundError):  # gone meanwhile
+            if path.is_file():
+                state = path.stat()
+                found[path.relative_to(folder).as_posix()] = state.st_mtime_ns, state.st_size
+    return found
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace the file `path` by one with `content`: after a crash it is the old one or the new."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

@@ -63,6 +63,14 @@ def test_ray_accepts_the_launchers_files(file: Path) -> None:
     assert "ValidationError" in validate('{"max_wrokers": 3}').stderr  # the check can fail
 
 
+def test_a_node_for_trainings_is_up_before_a_search_begins() -> None:
+    """Else the node that measures latency is the only one with room, and trains."""
+    nodes = read("aws-cluster.yaml")["available_node_types"]
+    assert all(node["min_workers"] > 0 for name, node in nodes.items() if name != "head")
+    for cluster in clusters():
+        assert all(group["replicas"] > 0 for group in cluster["workerGroupSpecs"])
+
+
 def test_kuberay_knows_every_field() -> None:
     assert read("raycluster.yaml")["kind"] == "RayCluster"
     assert read("rayjob.yaml")["kind"] == "RayJob"

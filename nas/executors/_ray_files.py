@@ -7,24 +7,21 @@ its job needs. So a job that is tried again on another node finds what the first
 from __future__ import annotations
 
 import secrets
-import shutil
 from itertools import groupby
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ..files import write_bytes
+from ..files import file_states, write_bytes
+from ._scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from .local import Files
-
-States = dict[str, tuple[int, int]]
 
 
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
@@ -60,24 +57,26 @@ class Copy:
 
     def __init__(self, files: Files, keeper: Any) -> None:
         self._files, self._keeper = files, keeper
-        self._place: Path | None = None
-        self._sent: States = {}
+        self._scratch: Scratch | None = None
+        self._sent: dict[str, tuple[int, int]] = {}
 
     def fetch(self) -> Path:
         """Return the folder of the copy."""
-        self._place = Path(mkdtemp(prefix="nas-job-"))
-        folder = self._place / self._files.folder.name  # a model's provenance has the run's name
+        self._scratch = Scratch()
+        folder = (
+            self._scratch.path / self._files.folder.name
+        )  # a model's provenance has the run's name
         folder.mkdir()
         write_files(folder, self._call("read", self._files.needs))
-        self._sent = _states(folder)
+        self._sent = file_states(folder)
         return folder
 
     def send(self) -> None:
         """Send what has changed since the last time."""
-        if self._place is None:
+        if self._scratch is None:
             return
-        folder = self._place / self._files.folder.name
-        now = _states(folder)
+        folder = self._scratch.path / self._files.folder.name
+        now = file_states(folder)
         changed = [name for name, state in now.items() if self._sent.get(name) != state]
         gone = [name for name in self._sent if name not in now]
         if changed or gone:
@@ -86,8 +85,9 @@ class Copy:
 
     def remove(self) -> None:
         """Remove the copy."""
-        if self._place is not None:
-            shutil.rmtree(self._place, ignore_errors=True)
+        if self._scratch is not None:
+            self._scratch.remove()
+            self._scratch = None
 
     def _call(self, method: str, *arguments: Any) -> Any:
         try:
@@ -113,9 +113,3 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 def _parent(path: Path) -> Path:
     return path.parent
-
-
-def _states(folder: Path) -> States:
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    states = {path.relative_to(folder).as_posix(): path.stat() for path in paths}
-    return {name: (state.st_mtime_ns, state.st_size) for name, state in states.items()}

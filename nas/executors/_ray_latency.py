@@ -6,14 +6,15 @@ them.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from queue import LifoQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from evaluators.child import WorkerError
+from evaluators.child import ChildDied, WorkerError
 from evaluators.device import device
 
+from ._ray_cluster import HEAD, RETRIES, RayError
 from ._ray_node import NodeProcess
-from .ray import HEAD, RayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -80,12 +81,18 @@ class LatencyNodes:
         """Run a function on a node with `resource` that has nothing else to do.
 
         The node that was used last comes first, so that what is measured one after the other is
-        measured on the same.
+        measured on the same. Where a process or its node is lost meanwhile, it runs again.
 
         Raises:
-            ChildDied: the process or its node was lost meanwhile.
+            ChildDied: a process was lost each time, perhaps of what it was to run.
             WorkerError: all nodes with the resource are lost.
         """
+        for _ in range(RETRIES):
+            with suppress(ChildDied):
+                return self._call(resource, function, *arguments)
+        return self._call(resource, function, *arguments)
+
+    def _call(self, resource: str | None, function: Callable[..., T], *arguments: Any) -> T:
         free = self._free[resource]
         while True:
             process = free.get()

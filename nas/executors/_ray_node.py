@@ -91,7 +91,7 @@ class NodeProcess:
             try:
                 return ray.get(self._actor.call.remote(function, *arguments))  # type: ignore[no-any-return]
             except RayActorError:
-                self._actor = None
+                self._kill()  # if it cannot be reached for a while, it still holds the resources
                 raise ChildDied("the process that measured latency was lost") from None
             except RayTaskError as error:
                 raise error.cause from None

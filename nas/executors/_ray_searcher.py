@@ -19,9 +19,9 @@ from evaluators.evaluator import Report
 from evaluators.ledger import receive
 
 from ._message import work_to_json
+from ._ray_cluster import RETRIES
 from ._ray_worker import BUG, FAILURE, FILES, JOB, REPORT, SPENT
 from .local import Crash
-from .ray import RETRIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

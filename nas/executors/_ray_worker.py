@@ -15,6 +15,7 @@ from search_spaces.errors import NasError
 
 from ._message import work_from_json
 from ._ray_files import Copy
+from ._scratch import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,7 @@ class Worker(Trainable):
         for data, arrays in shared:
             adopt(data, ray.get(arrays))  # mapped, not copied
 
+        sweep()
         self._keeper = keeper
         torch.set_num_threads(threads)
         for plugin in plugins:  # jobs are made of what they define

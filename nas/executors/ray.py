@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,10 +10,10 @@ from evaluators.data import load, to_arrays
 from search_spaces.errors import NasError
 from search_spaces.plugins import loaded_plugins
 
+from ._ray_cluster import RayError, connect, nodes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from ray.tune.experiment import Trial
 
     from evaluators.data import DataSpec
     from evaluators.evaluator import Report
@@ -25,30 +21,10 @@ if TYPE_CHECKING:
     from search_spaces.space import Space
 
     from ._ray_latency import LatencyNodes
-    from ._ray_searcher import StudySearcher
     from .local import Job
 
 J = TypeVar("J")
 T = TypeVar("T")
-_FORGET = 1_000  # jobs after which Tune begins anew: it keeps 40 KB of each
-HEAD = "node:__internal_head__"  # the resource that only the head node has
-RETRIES = 3  # of a job whose worker or node is lost
-# Tune writes three logs a trial, a state of its own and a table on the terminal: the run folder
-# has what we need of it. Set before Ray is imported.
-_QUIET = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "inf",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "1",
-    "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "inf",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-
-
-class RayError(NasError, ConnectionError):
-    """A cluster that cannot be reached, or has no room for a single job."""
 
 
 class RayExecutor:
@@ -92,15 +68,12 @@ class RayExecutor:
         self.workers = concurrency or 1
 
     def __enter__(self) -> RayExecutor:
-        os.environ.update(_QUIET)
-        import ray
-
-        if not ray.is_initialized():
-            self._connect()
+        self._ours |= connect(self._address)
         try:
             if self._latency_nodes is None and (self._address or any(self._latency_resources)):
                 self._reserve()
-            self.workers = self._concurrency or self._room()
+            room = self._room()  # without any, Tune would wait for ever
+            self.workers = self._concurrency or room
         except NasError:
             self.__exit__()
             raise
@@ -119,26 +92,6 @@ class RayExecutor:
         if self._ours:
             ray.shutdown()
             self._ours = False
-
-    def _connect(self) -> None:
-        import ray
-
-        try:
-            if self._address not in (None, "auto"):
-                _knock(self._address)
-            ray.init(
-                address=self._address or "local",
-                include_dashboard=None if self._address else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                runtime_env={"env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"}},
-            )
-        except RayError:
-            raise
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise RayError(f"no Ray cluster at {self._address}: {reason}") from None
-        self._ours = True
 
     @property
     def places(self) -> int:
@@ -160,7 +113,7 @@ class RayExecutor:
         from ._ray_latency import LatencyNodes
 
         self._latency_nodes = LatencyNodes(
-            _nodes(), self._latency_resources, lambda node: self._fit(node["Resources"])
+            nodes(), self._latency_resources, lambda node: self._fit(node["Resources"])
         )
 
     def _data_once(self) -> list[tuple[DataSpec, Any]]:
@@ -199,6 +152,7 @@ class RayExecutor:
         from ray import tune
 
         from ._ray_searcher import StudySearcher
+        from ._ray_tune import run_trials
         from ._ray_worker import Worker
 
         searcher = StudySearcher(next_job, on_report, on_end)
@@ -209,46 +163,13 @@ class RayExecutor:
             shared=self._data_once(),
             keeper=self._keeper_once(),
         )
-        while not searcher.finished:
-            self._tune(worker, searcher)
-
-    def _tune(self, worker: Any, searcher: StudySearcher[Any]) -> None:
-        """Let Tune run jobs until there are none, or so many that it should forget them."""
-        from ray import tune
-
-        from ._ray_searcher import Answering, OnError
-
-        with tempfile.TemporaryDirectory(prefix="nas-tune-") as folder:
-            tuner = tune.Tuner(
-                tune.with_resources(worker, {"cpu": self._cpus, "gpu": self._gpus}),
-                tune_config=tune.TuneConfig(
-                    search_alg=searcher,
-                    scheduler=Answering(searcher),
-                    num_samples=_FORGET,
-                    max_concurrent_trials=self.workers,
-                    reuse_actors=True,
-                    trial_name_creator=_trial_id,
-                    trial_dirname_creator=_trial_id,
-                ),
-                run_config=tune.RunConfig(
-                    storage_path=folder,
-                    stop=OnError(searcher),
-                    failure_config=tune.FailureConfig(max_failures=RETRIES),
-                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    verbose=0,
-                ),
-            )
-            try:
-                tuner.fit()
-            except Exception as error:
-                raise searcher.error or error from None
-        if searcher.error:
-            raise searcher.error
+        worker = tune.with_resources(worker, {"cpu": self._cpus, "gpu": self._gpus})
+        run_trials(worker, searcher, self.workers)
 
     def _room(self) -> int:
         """Return how many jobs fit into the cluster as it is."""
         held = self._latency_nodes.held if self._latency_nodes else ()
-        totals = [n["Resources"] for n in _nodes() if n["NodeID"] not in held]
+        totals = [n["Resources"] for n in nodes() if n["NodeID"] not in held]
         room = sum(self._fit(total) for total in totals)
         if not room:
             raise RayError(
@@ -273,12 +194,6 @@ class _There:
         return self.executor.call(self.resource, function, *arguments)
 
 
-def _nodes() -> list[dict[str, Any]]:
-    import ray
-
-    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-
-
 def to_tune(space: Space) -> dict[str, Any]:
     """Return a space for Tune's own searchers: a `tune.choice` for each gene, by its name.
 
@@ -288,20 +203,3 @@ def to_tune(space: Space) -> dict[str, Any]:
     from ray import tune
 
     return {gene.name: tune.choice(gene.choices) for gene in space.genes()}
-
-
-def _knock(address: str) -> None:
-    """Find out in seconds that nobody is at HOST:PORT; Ray takes minutes.
-
-    Raises:
-        RayError: this is no such address.
-        OSError: nobody is there.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise RayError(f"`ray_address` (={address!r}) must be 'auto' or HOST:PORT")
-    socket.create_connection((host, int(port)), timeout=10).close()
-
-
-def _trial_id(trial: Trial) -> str:
-    return str(trial.trial_id)

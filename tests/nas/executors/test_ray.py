@@ -34,7 +34,17 @@ def works():
 
 
 @pytest.fixture(scope="module")
-def executor():
+def temporary(tmp_path_factory):
+    """The folder for temporary files of workers; that of Ray's sockets must have a short path."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", "/tmp")
+        patch.setenv("TMPDIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def executor(temporary):
     with RayExecutor(None, concurrency=2) as executor:
         yield executor
 
@@ -93,10 +103,11 @@ def test_an_error_of_the_listener_ends_the_run(executor, works):
         run(executor, [works.Count(1000, seconds=0.01)] * 2, fail)
 
 
-def test_a_job_that_fits_nowhere_is_refused(executor):
+@pytest.mark.parametrize("concurrency", [None, 2])
+def test_a_job_that_fits_nowhere_is_refused(executor, concurrency):
     with (
         pytest.raises(RayError, match="no node has the 1 CPUs and 99 GPUs of a job"),
-        RayExecutor(None, gpus=99),
+        RayExecutor(None, gpus=99, concurrency=concurrency),
     ):
         pass
 
@@ -115,7 +126,7 @@ def test_data_are_put_once_and_mapped(executor, works, toy, monkeypatch):
 
 
 def test_a_training_whose_worker_is_lost_goes_on_from_its_checkpoint(
-    executor, works, toy, tmp_path
+    executor, works, toy, tmp_path, temporary
 ):
     data, recipe = DataSpec(str(toy / "images.npz")), Recipe(epochs=3)
     arch = Arch.from_text("stem(width=8) | stage(width=8,stride=2): mbconv(expand=1) | head")
@@ -137,6 +148,8 @@ def test_a_training_whose_worker_is_lost_goes_on_from_its_checkpoint(
     assert [[r.step for r in reports[key]] for key in (0, 1)] == [[2, 3], [1, 2, 3]]
     assert (tmp_path / "rung").read_text().split() == ["2", "2", "3"]  # from the last rung
     assert (tmp_path / "finalist").read_text().split() == ["1", "2", "3"]  # from the last epoch
+    run(executor, [works.Count(1)])  # a worker that begins removes what killed ones have left
+    assert not [*temporary.glob("nas-job-*")]
 
 
 def test_tunes_own_searchers_drive_a_space(executor, toy, tmp_path):
@@ -185,6 +198,7 @@ def test_concurrency_of_one_gives_the_local_trials(toy, executor, tmp_path):
     [
         ("127.0.0.1:1", "error: no Ray cluster at 127.0.0.1:1: .*refused"),
         ("nowhere", "error: `ray_address` .='nowhere'. must be 'auto' or HOST:PORT"),
+        ("head:99999", "error: `ray_address` .='head:99999'. must be 'auto' or HOST:PORT"),
         ("ray://head:10001", "error: `ray_address` .='ray://head:10001'. must be 'auto' or HOST"),
     ],
 )

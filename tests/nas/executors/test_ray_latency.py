@@ -90,26 +90,26 @@ def test_a_node_that_is_lost_leaves_the_measuring_to_the_other(cluster, works):
         assert executor.workers == 1  # the head
         measuring = executor.measuring("edge")
 
-        def node(*_):
-            try:
-                return measuring.call(works.lock_folder)
-            except ChildDied:
-                return None
-
         def two():
             with ThreadPoolExecutor(2) as pool:
-                return set(pool.map(node, range(2)))
+                return set(pool.map(lambda _: measuring.call(works.lock_folder), range(2)))
 
         both = two()
         assert len(both) == 2
         one, other = cluster.worker_nodes
         cluster.remove_node(one, allow_graceful=False)
-        while None not in two():
-            pass
         (left,) = two()
         assert left in both
         cluster.remove_node(other, allow_graceful=False)
-        while node():
-            pass
         with pytest.raises(WorkerError, match="lost or taken"):
             two()
+
+
+def test_what_was_measured_when_the_process_was_killed_is_measured_again(cluster, works, tmp_path):
+    with RayExecutor(cluster.address, latency_resources=["edge"]) as executor:
+        measuring = executor.measuring("edge")
+        assert measuring.call(works.killed, tmp_path / "once", 1) == "xx"
+        with pytest.raises(ChildDied):  # it may be the network that kills it
+            measuring.call(works.killed, tmp_path / "always", 9)
+        assert (tmp_path / "always").read_text() == "xxxx"
+        assert measuring.call(works.killed, tmp_path / "never", 0) == "x"

@@ -1,0 +1,81 @@
+"""The way to a cluster, or to a Ray of this machine, and to its nodes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import Any
+
+from search_spaces.errors import NasError
+
+HEAD = "node:__internal_head__"  # the resource that only the head node has
+RETRIES = 3  # of what is under way on a worker or node that is lost
+# Tune writes three logs a trial, a state of its own and a table on the terminal: the run folder
+# has what we need of it. Set before Ray is imported.
+_QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "1",
+    "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "inf",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+class RayError(NasError, ConnectionError):
+    """A cluster that cannot be reached, or has no room for a single job."""
+
+
+def connect(address: str | None) -> bool:
+    """Connect this process unless it is connected, and say whether that was needed.
+
+    Args:
+        address: "auto" or HOST:PORT of a cluster; None starts a Ray on this machine.
+
+    Raises:
+        RayError: there is no such cluster.
+    """
+    os.environ.update(_QUIET)
+    import ray
+
+    if ray.is_initialized():
+        return False
+    try:
+        if address not in (None, "auto"):
+            _knock(address)
+        ray.init(
+            address=address or "local",
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"}},
+        )
+    except RayError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise RayError(f"no Ray cluster at {address}: {reason}") from None
+    return True
+
+
+def nodes() -> list[dict[str, Any]]:
+    """Return the nodes that are alive, as Ray tells of them."""
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _knock(address: str) -> None:
+    """Find out in seconds that nobody is at HOST:PORT; Ray takes minutes.
+
+    Raises:
+        RayError: this is no such address.
+        OSError: nobody is there.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise RayError(f"`ray_address` (={address!r}) must be 'auto' or HOST:PORT")
+    socket.create_connection((host, int(port)), timeout=10).close()
