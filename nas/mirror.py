@@ -11,29 +11,26 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import sqlite3
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event, Thread
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from search_spaces.user_cache import user_cache
 
 from . import checksums
+from .copied_files import backup, belongs, drop_torn_models, order, states
 from .files import read_json, write_text
-from .runs import LOCK_FILE, RUN_FILE, locked
+from .following import following
+from .runs import RUN_FILE, locked
 from .stores import Store, StoreError, failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-SHARE = 0.1  # of the time, at most, in which files are copied
-_PAUSE_S = 2.0  # at least
 _SITTING = ".sitting"  # names the process that writes the copy: who finds another name there stops
 _COPIED = ".copied"  # lists, here only, what the store has: time and size of each file
 
@@ -126,19 +123,26 @@ class Mirror:
             if ours and ours == self._store.read(_SITTING):
                 self._copied = _recorded(here)
                 return here
-        draft = here.with_name(f".{here.name}.{secrets.token_hex(4)}")
-        with failures(f"{self.url} cannot be fetched"):
-            (draft / "models").mkdir(parents=True)
-            for name in found:
-                (draft / name).parent.mkdir(parents=True, exist_ok=True)
-                self._store.get(name, draft / name)
-            _drop_torn_models(draft)
-            if (here / _SITTING).exists():  # it went on elsewhere; what only this folder has stays
-                here.rename(here.with_name(f"{here.name}.{secrets.token_hex(4)}"))
-            shutil.rmtree(here, ignore_errors=True)
-            draft.rename(here)
-        self._copied = dict(_states(here))
+        self._replace(here, found)
+        self._copied = dict(states(here))
         return here
+
+    def _replace(self, here: Path, names: Iterable[str]) -> None:
+        """Fetch files and make them the run's folder; what went on only there stays beside it."""
+        draft = here.with_name(f".{here.name}.{secrets.token_hex(4)}")
+        try:
+            with failures(f"{self.url} cannot be fetched"):
+                (draft / "models").mkdir(parents=True)
+                for name in names:
+                    (draft / name).parent.mkdir(parents=True, exist_ok=True)
+                    self._store.get(name, draft / name)
+                drop_torn_models(draft)
+                if (here / _SITTING).exists():
+                    here.rename(here.with_name(f"{here.name}.{secrets.token_hex(4)}"))
+                shutil.rmtree(here, ignore_errors=True)
+                draft.rename(here)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
     @contextmanager
     def kept(self, note: Callable[[str], None]) -> Iterator[None]:
@@ -151,37 +155,13 @@ class Mirror:
             StoreError: at the end, the store does not take what is left.
         """
         write_text(self.folder / _SITTING, self._sitting)
-        ended, failing = Event(), False
-
-        def follow() -> None:
-            nonlocal failing
-            pause = 0.0
-            while not ended.wait(pause):
-                begun = monotonic()
-                try:
-                    self.push()
-                except StoreError as error:
-                    if not failing:
-                        note(f"{error}; the run goes on in {self.folder}, and this is tried again")
-                    failing = True
-                else:
-                    if failing:
-                        note(f"{self.url} works again and has the whole run")
-                    failing = False
-                pause = max(_PAUSE_S, (monotonic() - begun) * (1 / SHARE - 1))
-
-        thread = Thread(target=follow, name="nas-mirror", daemon=True)
-        thread.start()
         try:
-            yield
+            with following(self.push, self._told(note)):
+                yield
         except BaseException:
-            ended.set()
-            thread.join()
             with suppress(StoreError):  # what went wrong before is what counts
                 self.push()
             raise
-        ended.set()
-        thread.join()
         try:
             self.push()
         except _TakenError as error:
@@ -193,6 +173,15 @@ class Mirror:
             ) from None
         note(f"the run is at {self.url}, too")
 
+    def _told(self, note: Callable[[str], None]) -> Callable[[StoreError | None], None]:
+        def told(error: StoreError | None) -> None:
+            if error:
+                note(f"{error}; the run goes on in {self.folder}, and this is tried again")
+            else:
+                note(f"{self.url} works again and has the whole run")
+
+        return told
+
     def push(self) -> None:
         """Copy what has changed, remove what is gone.
 
@@ -201,7 +190,7 @@ class Mirror:
         """
         if self._store.read(_SITTING) != self._sitting.encode():
             raise _TakenError(f"another process has gone on with {self.url}: it is left to that")
-        here = _states(self.folder)
+        here = states(self.folder)
         changed = [name for name, state in here.items() if self._copied.get(name) != state]
         sealed = checksums.FILE in here
         if sealed and changed:  # then databases are at rest, and the list has their very bytes
@@ -215,7 +204,7 @@ class Mirror:
                 self._remove([checksums.FILE])
             if sealed:
                 changed = [*(name for name in changed if name != checksums.FILE), checksums.FILE]
-            for name in sorted(changed, key=_order):
+            for name in sorted(changed, key=order):
                 try:
                     self._store.put(self._still(name, Path(place), sealed), name)
                     self._copied[name] = here[name]
@@ -232,12 +221,7 @@ class Mirror:
             return place / RUN_FILE
         if sealed or path.suffix != ".db":  # files are replaced, never changed
             return path
-        with (
-            closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as one,
-            closing(sqlite3.connect(place / path.name)) as other,
-        ):
-            one.backup(other)
-        return place / path.name
+        return backup(path, place)
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in list(names):
@@ -250,7 +234,7 @@ class Mirror:
 
     def _found(self) -> dict[str, Any]:
         """Return what the store tells of the run's files, by name."""
-        return {name: about for name, about in self._store.found().items() if _belongs(name)}
+        return {name: about for name, about in self._store.found().items() if belongs(name)}
 
 
 def _recorded(folder: Path) -> dict[str, Any]:
@@ -259,42 +243,3 @@ def _recorded(folder: Path) -> dict[str, Any]:
         return {name: state and tuple(state) for name, state in read_json(folder / _COPIED).items()}
     except (OSError, ValueError):
         return {}
-
-
-def _order(name: str) -> tuple[bool, bool, str]:
-    """Put run.json, taken before all others, behind what it tells of, and the list last."""
-    return name == checksums.FILE, name == RUN_FILE, name
-
-
-def _states(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return time and size of each file that belongs to the copy, by name."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        with suppress(FileNotFoundError):
-            if _belongs(name) and path.is_file():
-                state = path.stat()
-                found[name] = state.st_mtime_ns, state.st_size
-    return found
-
-
-def _belongs(name: str) -> bool:
-    """Whether a file is part of a run: no lock, no draft; checkpoints of finalists are hidden."""
-    *folders, last = name.split("/")
-    if any(folder[:1] in ("", ".") for folder in folders) or last == LOCK_FILE:
-        return False
-    hidden = last[:1] in ("", ".") and not last.endswith(".pt")
-    return not hidden and not last.endswith(("-journal", ".part"))
-
-
-def _drop_torn_models(folder: Path) -> None:
-    """Remove models of which the copy has not all files; of a sealed run, its list will tell."""
-    if (folder / checksums.FILE).exists():
-        return
-    for model in (folder / "models").glob("[!.]*"):
-        try:
-            torn = any(checksums.differences(model, checksums.read(model)))
-        except checksums.DamagedError:
-            torn = True
-        if torn:
-            shutil.rmtree(model)

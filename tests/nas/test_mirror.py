@@ -11,8 +11,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 import nas
 from evaluators.evaluator import Report
-from nas import checksums
-from nas import mirror as mirrors
+from nas import checksums, following
 from nas.cli import main
 from nas.exporting import find_model
 from nas.mirror import Mirror, fetched, mirror_of
@@ -66,7 +65,7 @@ fsspec.register_implementation("faulty", Faulty, clobber=True)
 @pytest.fixture(autouse=True)
 def _fresh(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(mirrors, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(following, "_PAUSE_S", 0.01)
     Faulty.store.clear()
     Faulty.down, Faulty.left, Faulty.put = False, None, ()
     yield
@@ -335,6 +334,17 @@ def test_who_was_overtaken_leaves_the_run_to_the_other(tmp_path):
     assert not (Mirror(URL).fetch() / "mine").exists()
     (aside,) = run.parent.glob("run.*")
     assert (aside / "mine").read_text() == "only here"
+
+
+def test_a_fetch_that_is_cut_off_leaves_nothing(elsewhere, monkeypatch):
+    mirror, _ = begun()
+    mirror.push()
+    elsewhere()
+    cut_off = Mirror(URL)
+    monkeypatch.setattr(Faulty, "get_file", lambda *_, **__: 1 / 0)
+    with pytest.raises(StoreError, match=f"{URL} cannot be fetched"):
+        cut_off.fetch()
+    assert not [*cut_off.folder.parent.iterdir()]
 
 
 def test_a_run_under_way_here_is_not_fetched_over():
