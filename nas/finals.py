@@ -7,7 +7,6 @@ from math import inf
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from evaluators.footprint import file_size, footprint
 from evaluators.ledger import spending
 from evaluators.program import program_of
 from evaluators.target import parse_target
@@ -114,10 +113,9 @@ class Finals:
     def _footprint(self, arch: Arch) -> dict[str, float]:
         """Return what an inference takes beside time, as far as that can be told."""
         target = parse_target(self._setup.targets[0].text)
-        figures = file_size if self._setup.config.deterministic else footprint
         try:
             with spending("measuring"):
-                return figures(program_of(arch, self._setup.task, target))
+                return self._setup.footprint(program_of(arch, self._setup.task, target))
         except NasError as error:  # it ran a moment ago; what is left out costs no finalist
             self._progress.note(f"{arch.digest}: memory and energy were not measured: {error}")
             return {}

@@ -10,6 +10,7 @@ from evaluators.cores import cores
 from evaluators.data import DataSpec, load
 from evaluators.evaluator import Metric
 from evaluators.fidelity import FIDELITIES, rungs
+from evaluators.footprint import file_size, footprint
 from evaluators.isolated import Isolated
 from evaluators.latency import Latency
 from evaluators.predicted_latency import PredictedLatency
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from evaluators.evaluator import Evaluator
     from evaluators.isolated import Caller
+    from evaluators.program import Prepared
     from search_spaces.space import Space
     from search_spaces.subspace import Subspace
 
@@ -162,6 +164,14 @@ class Setup:
             told = caller.call(about, target.text)
             found |= {target.prefix + name: value for name, value in told.items()}
         return found
+
+    def footprint(self, program: Prepared) -> dict[str, float]:
+        """Return what an inference on the first target takes beside time, told by its machine."""
+        if self.config.deterministic:
+            return file_size(program)
+        if isinstance(self.executor, RayExecutor):
+            return self.executor.call_parent(self.targets[0].resource, footprint, program)
+        return footprint(program)
 
     def recipe(self, epochs: int) -> Recipe:
         """Return how networks are trained for `epochs` epochs."""

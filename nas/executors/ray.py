@@ -108,6 +108,12 @@ class RayExecutor:
             return self._latency_nodes.call(resource, function, *arguments)
         return self._child.call(function, *arguments)
 
+    def call_parent(self, resource: str | None, function: Callable[..., T], *arguments: Any) -> T:
+        """Do what `call` does, for a function that starts processes: children must have none."""
+        if self._latency_nodes:
+            return self._latency_nodes.call(resource, function, *arguments)
+        return function(*arguments)
+
     def _reserve(self) -> None:
         """Take the nodes that measure latency."""
         from ._ray_latency import LatencyNodes

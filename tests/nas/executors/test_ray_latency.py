@@ -40,12 +40,22 @@ def cluster(tmp_path):
     cluster.shutdown()
 
 
+@pytest.fixture
+def works():
+    plugin = read_plugin(Path(__file__).with_name("works.py"))
+    plugin.load()
+    return sys.modules[f"nas_plugin_{plugin.digest[:12]}"]
+
+
 def overlaps(spans):
     """Return how many pairs of spans, each (who, begin, end), of different ones overlap."""
     return sum(a[0] < b[0] and max(a[1], b[1]) < min(a[2], b[2]) for a in spans for b in spans)
 
 
-def test_a_search_measures_on_two_nodes_at_the_same_time(cluster, toy, tmp_path):
+def test_a_search_measures_on_two_nodes_at_the_same_time(
+    cluster, works, toy, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("nas.setup.footprint", works.node)
     script, log = tmp_path / "time.py", tmp_path / "log"
     script.write_text(PROGRAM)
     words = " ".join(quote(str(word)) for word in (sys.executable, script, log))
@@ -59,19 +69,14 @@ def test_a_search_measures_on_two_nodes_at_the_same_time(cluster, toy, tmp_path)
     assert done.status == "complete"
     assert done.trials["number"].tolist() == list(range(6))
     assert done.trials["latency_ms"].notna().all()
+    raylets = [node.all_processes["raylet"][0].process.pid for node in cluster.worker_nodes]
+    assert done.pareto["memory_bytes"].isin(raylets).all()
     spans = [line.split() for line in log.read_text().splitlines()]
     assert {who for who, *_ in spans} == {str(tmp_path / "one"), str(tmp_path / "two")}
     for name in ("one", "two"):  # one network at a time on each
         own = sorted(float(t) for who, *span in spans for t in span if who.endswith(name))
         assert own == [float(t) for who, *span in spans for t in span if who.endswith(name)]
     assert overlaps([(who, float(begun), float(ended)) for who, begun, ended in spans]) > 3
-
-
-@pytest.fixture
-def works():
-    plugin = read_plugin(Path(__file__).with_name("works.py"))
-    plugin.load()
-    return sys.modules[f"nas_plugin_{plugin.digest[:12]}"]
 
 
 def test_nodes_of_another_kind_are_refused(cluster, works, monkeypatch):
