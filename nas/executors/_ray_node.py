@@ -73,7 +73,8 @@ class NodeProcess:
         except (GetTimeoutError, RayActorError, ActorUnschedulableError) as error:
             self._kill()
             raise WorkerError(
-                f"the node that measures latency is lost or taken: {type(error).__name__}"
+                f"the node that measures latency is lost or taken ({type(error).__name__}): once "
+                "it is free, begin again, or go on with: nas resume RUN"
             ) from None
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -102,6 +103,6 @@ class NodeProcess:
         self._kill()
 
     def _kill(self) -> None:
-        if self._actor is not None:
-            ray.kill(self._actor)
-            self._actor = None
+        actor, self._actor = self._actor, None  # at once: `end` is called by another thread
+        if actor is not None:
+            ray.kill(actor)
