@@ -2,6 +2,7 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from shlex import quote
 
@@ -103,13 +104,14 @@ def test_a_node_that_is_lost_leaves_the_measuring_to_the_other(cluster, works):
         assert len(both) == 2
         one, other = cluster.worker_nodes
         cluster.remove_node(one, allow_graceful=False)
-        (left,) = two()
-        assert left in both
+        while len(left := two()) > 1:  # what ran there outlives its node for a moment
+            pass
+        assert left < both
         cluster.remove_node(other, allow_graceful=False)
         with pytest.raises(
             WorkerError, match=r"lost or taken \(.*Error\): once it is free, .* nas resume"
         ):
-            two()
+            all(two() for _ in count())
 
 
 def test_what_was_measured_when_the_process_was_killed_is_measured_again(cluster, works, tmp_path):
