@@ -4,7 +4,7 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help search test test-slow test-all lint format bench bench-search docs clean
+.PHONY: help search test test-slow test-alone test-all lint format bench bench-search docs clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 18
@@ -15,10 +15,13 @@ search: $(VENV)/run.stamp  ## search a network of at most 3.6M parameters, on th
 test: $(VENV)/test.stamp  ## the fast tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-test-slow: $(VENV)/test.stamp  ## the others: slow, ray, browser, timing; one at a time, for they want both cores
-	$(BIN)/python -m pytest -m "(slow or ray or browser or timing) and not gpu" $(ARGS)
+test-slow: $(VENV)/test.stamp  ## those marked slow
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "slow and not (ray or browser or timing or gpu)" $(ARGS)
 
-test-all: test test-slow  ## every test that needs no GPU
+test-alone: $(VENV)/test.stamp  ## those marked ray, browser or timing, one at a time, for they want both cores
+	$(BIN)/python -m pytest -m "(ray or browser or timing) and not gpu" $(ARGS)
+
+test-all: test test-slow test-alone  ## every test that needs no GPU
 
 lint: $(VENV)/test.stamp  ## style, format and types
 	$(BIN)/ruff check

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("nas", "search_spaces", "evaluators")
-TINY = "--data bundled --trials 2 --epochs 1 --finalists 1 --final-epochs 1 --seed 0"
+TINY = "--budget-params 60K --trials 2 --epochs 1 --finalists 1 --final-epochs 1 --seed 0"
 
 
 @pytest.fixture(scope="module")
