@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import asdict
-from time import monotonic
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -13,16 +13,19 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from .columns import LATENCY, of_target, prefixes, target_name
+from .columns import of_target, prefixes, target_name
+from .console import console_for
+from .lines import Lines
 from .pareto import ties
-from .progress import Progress
-from .units import format_count, format_seconds
+from .tally import Tally, figures
+from .units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import pandas as pd
 
+    from .progress import Progress
     from .searching import Result
 
 _MARKS = {
@@ -36,9 +39,10 @@ _MARKS = {
 
 @contextmanager
 def live_progress(console: Console) -> Iterator[Progress]:
-    """Yield a progress that draws itself on a terminal, and says nothing elsewhere."""
+    """Yield a progress that draws itself on a terminal; elsewhere it writes lines on stderr."""
     if not console.is_terminal:
-        yield Progress()
+        stderr = console_for(stderr=True)
+        yield Lines(partial(stderr.print, markup=False, highlight=False, soft_wrap=True))
         return
     progress = _Live(console)
     with progress.live:
@@ -48,76 +52,40 @@ def live_progress(console: Console) -> Iterator[Progress]:
             progress.finished()
 
 
-class _Live(Progress):
+class _Live(Tally):
     """Two parts: lines that scroll by for what has ended, a table of what is under way."""
 
     def __init__(self, console: Console) -> None:
-        self._begun = monotonic()
-        self._seconds: float | None = None
-        self._trials: int | None = None
-        self._phase = "loading"
+        super().__init__()
         self._under_way: dict[str, tuple[str, Mapping[str, float]]] = {}
-        self._count = 0
-        self._counted: set[str] = set()  # a candidate ends once a rung
-        self._best: tuple[float, str] | None = None
         # Last, for it draws at once.
         self.live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
-
-    def started(self, *, seconds: float | None, trials: int | None, done: int = 0) -> None:
-        self._begun, self._seconds, self._trials, self._count = monotonic(), seconds, trials, done
 
     def finished(self) -> None:
         self._under_way = {}
 
     def phase(self, name: str) -> None:
-        self._phase, self._under_way, self._best = name, {}, None
+        super().phase(name)
+        self._under_way = {}
         self.live.console.rule(f"[bold]{name}", align="left")
 
     def stage(self, label: str, stage: str, metrics: Mapping[str, float]) -> None:
         self._under_way[label] = stage, metrics
 
     def ended(self, label: str, outcome: str, metrics: Mapping[str, float], reason: str) -> None:
+        self.count(label, metrics)
         self._under_way.pop(label, None)
-        self._count += self._phase == "search" and label not in self._counted
-        self._counted.add(label)
-        accuracy = metrics.get("accuracy")
-        if accuracy is not None and (self._best is None or accuracy > self._best[0]):
-            self._best = accuracy, label
         mark = _MARKS.get(outcome, "[red]✗[/]")
-        self.live.console.print(f"{mark} {label:>12}  {outcome:<10}", _figures(metrics), reason)
+        self.live.console.print(f"{mark} {label:>12}  {outcome:<10}", figures(metrics), reason)
 
     def note(self, text: str) -> None:
         self.live.console.print(text, style="yellow")
 
     def _render(self) -> Group:
-        passed = monotonic() - self._begun
-        words = [self._phase, f"{format_seconds(passed)} gone"]
-        if self._seconds is not None:
-            words.append(f"{format_seconds(self._seconds - passed)} left")
-        if self._phase == "search":
-            limit = f" of {self._trials}" if self._trials else ""
-            words.append(f"{self._count}{limit} candidates")
-        if self._best:
-            words.append(f"best accuracy {self._best[0]:.2%} ({self._best[1]})")
         table = Table(box=None, show_header=False, pad_edge=False)
         for label, (stage, metrics) in list(self._under_way.items()):
-            table.add_row(f"  {label:>12}", f"{stage:<12}", _figures(metrics))
-        return Group(Text(" | ".join(words), style="bold"), table)
-
-
-def _figures(metrics: Mapping[str, float]) -> str:
-    words = []
-    if "accuracy" in metrics:
-        words.append(f"accuracy {metrics['accuracy']:.2%}")
-    if "test_accuracy" in metrics:
-        words.append(f"test {metrics['test_accuracy']:.2%}")
-    if "latency_ms" in metrics:
-        words.append(f"{metrics['latency_ms']:.3g} ms")
-    for prefix in prefixes(metrics):
-        words.append(f"{metrics[prefix + LATENCY]:.3g} ms on {target_name(prefix)}")
-    if "epochs" in metrics:
-        words.append(f"{metrics['epochs']:.0f} epochs")
-    return "  ".join(words)
+            table.add_row(f"  {label:>12}", f"{stage:<12}", figures(metrics))
+        return Group(Text(self.so_far(), style="bold"), table)
 
 
 def print_result(result: Result, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""What a search says while it works: silent by default, live on a terminal (`nas.live`)."""
+"""What a search says while it works: silent by default; see `nas.live` and `nas.lines`."""
 
 from __future__ import annotations
 

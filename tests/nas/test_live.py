@@ -42,13 +42,19 @@ def test_a_search_is_followed(terminal):
     assert "measuring" not in text.splitlines()[-1]  # nothing stale stays
 
 
-def test_elsewhere_it_is_quiet():
+def test_elsewhere_lines_go_to_stderr(capsys):
     console = Console(file=io.StringIO())
     with live_progress(console) as progress:
         progress.started(seconds=None, trials=None)
         progress.phase("search")
-        progress.ended("2", "complete", {"accuracy": 0.75}, "")
+        progress.note("[something] to know " * 10)
     assert not shown(console)
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert printed.err.splitlines() == [
+        "search | 0:00 gone | 0 candidates",
+        "[something] to know " * 10,
+    ]
 
 
 @pytest.mark.parametrize("flagged", [0.0, 1.0])
