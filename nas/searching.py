@@ -89,7 +89,7 @@ def search(
     plugin = read_plugin(Path(config.plugin)) if config.plugin else None
     if plugin:
         plugin.load()
-    setup = Setup(config)  # finds what is wrong before a folder is made
+    setup = Setup(config, note=progress.note)  # finds what is wrong before a folder is made
     setup.check_budget()
     if config.storage:
         open_database(config.storage).engine.dispose()
@@ -146,7 +146,7 @@ def resume(
     space = read_space(directory / SPACE_FILE)
     if not config.storage and not (directory / STUDY_FILE).is_file():
         raise RunError(f"{directory}/{STUDY_FILE} is missing: the run's candidates are lost")
-    setup = Setup(config, space)
+    setup = Setup(config, space, progress.note)
     with locked(directory), setup.executor:
         refuse_changed(directory)
         if mirror:

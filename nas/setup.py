@@ -27,12 +27,13 @@ from .executors.waves import Waves
 from .exporter import FORMATS
 from .halving import SCHEDULERS
 from .objectives import OBJECTIVES
+from .progress import SILENT
 from .samplers import SAMPLERS
 from .sieve import Sieve, parse_screen
 from .targets import OnEach, about, targets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from evaluators.evaluator import Evaluator
     from evaluators.isolated import Caller
@@ -55,6 +56,7 @@ class Setup:
     Args:
         config: the options.
         space: that of a run under way, instead of the one that `config` names.
+        note: told of what is lost on a cluster.
 
     Attributes:
         config: the options.
@@ -81,7 +83,12 @@ class Setup:
         NasError: an unknown name or unusable data.
     """
 
-    def __init__(self, config: SearchConfig, space: Space | None = None) -> None:
+    def __init__(
+        self,
+        config: SearchConfig,
+        space: Space | None = None,
+        note: Callable[[str], None] = SILENT.note,
+    ) -> None:
         SAMPLERS[config.sampler]
         for name, known in (("scheduler", SCHEDULERS), ("fidelity", FIDELITIES)):
             if getattr(config, name) not in known:
@@ -105,7 +112,7 @@ class Setup:
         child = Child()
         self._callers: dict[NamedTarget, Caller] = dict.fromkeys(self.targets, child)
         if config.on_ray:
-            self.executor = ray = self._ray()
+            self.executor = ray = self._ray(note)
             self._callers = {t: ray.measuring(t.resource) for t in self.targets}
         self.latency = self.screening = self._isolated(map(self._latency, self.targets))
         if config.predict_latency:
@@ -137,7 +144,7 @@ class Setup:
     def _sieve(self, proxy: str, share: float) -> Sieve:
         return Sieve(proxy, share, self.inside, self.task, self.data, self.config.seed)
 
-    def _ray(self) -> RayExecutor:
+    def _ray(self, note: Callable[[str], None]) -> RayExecutor:
         config = self.config
         return RayExecutor(
             config.ray_address,
@@ -146,6 +153,7 @@ class Setup:
             concurrency=config.concurrency,
             data=self.sized_data,
             latency_resources=[target.resource for target in self.targets],
+            note=note,
         )
 
     def _latency(self, target: NamedTarget) -> Latency:

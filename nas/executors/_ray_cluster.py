@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from functools import wraps
 from typing import Any
 
 from search_spaces.errors import NasError
@@ -17,12 +18,13 @@ _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "inf",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+_LOST = "A worker died or was killed"
 
 
 class RayError(NasError, ConnectionError):
@@ -58,7 +60,35 @@ def connect(address: str | None) -> bool:
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise RayError(f"no Ray cluster at {address}: {reason}") from None
+    _keep_stdout()
     return True
+
+
+def disconnect() -> None:
+    """Undo `connect`, which ends a Ray of our own."""
+    import ray
+    from ray._private import worker
+
+    ray.shutdown()
+    show = worker.print_to_stdstream
+    worker.print_to_stdstream = getattr(show, "__wrapped__", show)
+
+
+def _keep_stdout() -> None:
+    """Keep what Ray prints on stdout from it, and its word of a lost worker, for we have our own.
+
+    It has no option for that.
+    """
+    from ray._private import worker
+
+    show = worker.print_to_stdstream
+
+    @wraps(show)
+    def shown(data: dict[str, Any], *arguments: Any, **named: Any) -> None:
+        if not any(_LOST in line for line in data["lines"]):
+            show({**data, "is_err": True}, *arguments, **named)
+
+    worker.print_to_stdstream = shown
 
 
 def nodes() -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ray.tune import Stopper
@@ -33,13 +34,26 @@ if TYPE_CHECKING:
 J = TypeVar("J")
 
 
+@dataclass
+class _Given(Generic[J]):
+    """A job that Tune has been given, and what became of it so far."""
+
+    job: Job[J]
+    step: int = 0  # the last one that was reported
+    lost: int = 0  # workers
+
+
 class StudySearcher(Searcher, Generic[J]):
     """Suggests jobs and hears of their ends.
+
+    A job whose worker is lost is suggested again, as another trial of Tune's: that would try again
+    only what has begun, not what it has just given to a worker that was lost while idle.
 
     Args:
         next_job: as `LocalExecutor.run` has it, and so are the others.
         on_report: likewise.
         on_end: likewise.
+        note: told of each worker that is lost.
     """
 
     def __init__(
@@ -47,11 +61,13 @@ class StudySearcher(Searcher, Generic[J]):
         next_job: Callable[[], Job[J] | None],
         on_report: Callable[[J, Report], bool],
         on_end: Callable[[J, str | None], None],
+        note: Callable[[str], None],
     ) -> None:
         super().__init__()
         self._next_job, self._on_report, self._on_end = next_job, on_report, on_end
-        self._keys: dict[str, J] = {}  # of the jobs under way, by Tune's trial
-        self._steps: dict[str, int] = {}  # the last one that was reported
+        self._note = note
+        self._given: dict[str, _Given[J]] = {}  # what is under way, by Tune's trial
+        self._again: list[_Given[J]] = []  # what has lost its worker
         self._waiting = False  # for an end, before `next_job` is asked again
         self.finished = False  # whether there is nothing left to do
         self._alive = False  # whether any worker has ever answered
@@ -62,17 +78,26 @@ class StudySearcher(Searcher, Generic[J]):
         self, trial_id: str
     ) -> dict[str, Any] | str | None:
         """Return the next job, None to be asked again later, or that there are none."""
-        if self.error or (self._waiting and self._keys):
+        if self.error:
             return None
         with self._kept_error():
-            job = self._next_job()
-            if job is not None:
-                message = work_to_json(job.work, job.files.folder if job.files else None)
-                self._keys[trial_id] = job.key
-                return {JOB: message, FILES: job.files}
+            given = self._next()
+            if given is not None:
+                work, files = given.job.work, given.job.files
+                message = work_to_json(work, files.folder if files else None)
+                self._given[trial_id] = given
+                return {JOB: message, FILES: files}
         self._waiting = True
-        self.finished = not self._keys and not self.error
+        self.finished = not self._given and not self.error
         return Searcher.FINISHED if self.finished else None
+
+    def _next(self) -> _Given[J] | None:
+        if self._again:
+            return self._again.pop(0)
+        if self._waiting and self._given:
+            return None
+        job = self._next_job()
+        return None if job is None else _Given(job)
 
     def goes_on(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Pass a report on and return the answer; what a retry repeats was answered before."""
@@ -81,32 +106,43 @@ class StudySearcher(Searcher, Generic[J]):
         if REPORT not in result:
             return not result.get("done", False)
         step, metrics = json.loads(result[REPORT])
-        if step <= self._steps.get(trial_id, 0):
+        given = self._given[trial_id]
+        if step <= given.step:
             return True
-        self._steps[trial_id] = step
+        given.step = step
         with self._kept_error():
-            return self._on_report(self._keys[trial_id], Report(step, metrics))
+            return self._on_report(given.job.key, Report(step, metrics))
         return False
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Pass the end of a job on, once."""
-        if trial_id not in self._keys or self.error:
+        """Pass the end of a job on, once; an error is that of a worker that was lost."""
+        if trial_id not in self._given or self.error:
             return
-        key = self._keys.pop(trial_id)
-        self._steps.pop(trial_id, None)
+        given, result = self._given.pop(trial_id), result or {}
+        if error:
+            with self._kept_error():
+                self._lose(given)
+            return
         self._waiting = False
-        result = result or {}
         if REPORT not in result:  # that was received when it came
             receive(json.loads(result.get(SPENT, "{}")))
         with self._kept_error():
             if BUG in result:
                 raise Crash(result[BUG])
-            if error and not self._alive:
-                raise WorkerError(f"workers on the Ray cluster cannot start: {self.lost}")
-            lost = f"its worker was lost {RETRIES + 1} times" if error else None
-            self._on_end(key, lost or result.get(FAILURE))
+            self._on_end(given.job.key, result.get(FAILURE))
+
+    def _lose(self, given: _Given[J]) -> None:
+        given.lost += 1
+        if given.lost <= RETRIES:
+            self._again.append(given)
+            self._note(f"a worker was lost; what it had begins again ({given.lost} of {RETRIES})")
+        elif self._alive:
+            self._waiting = False
+            self._on_end(given.job.key, f"its worker was lost {given.lost} times")
+        else:
+            raise WorkerError(f"workers on the Ray cluster cannot start: {self.lost}")
 
     @contextmanager
     def _kept_error(self) -> Iterator[None]:

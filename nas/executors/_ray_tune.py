@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from logging import CRITICAL, getLogger
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from ._ray_cluster import RETRIES
 from ._ray_searcher import Answering, OnError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def run_trials(worker: Any, searcher: StudySearcher[Any], concurrency: int) -> N
     Raises:
         Exception: what ended the search, in `searcher` or in Tune.
     """
+    getLogger("ray.tune.tune").setLevel(CRITICAL)  # it lists what we have tried again
     while not searcher.finished:
         with TemporaryDirectory(prefix="nas-tune-") as folder:
             try:
@@ -54,7 +55,6 @@ def _tuner(worker: Any, searcher: StudySearcher[Any], concurrency: int, folder: 
         run_config=tune.RunConfig(
             storage_path=folder,
             stop=OnError(searcher),
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),

@@ -10,7 +10,8 @@ from evaluators.data import load, to_arrays
 from search_spaces.errors import NasError
 from search_spaces.plugins import loaded_plugins
 
-from ._ray_cluster import RayError, connect, nodes
+from ..progress import SILENT
+from ._ray_cluster import RayError, connect, disconnect, nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ class RayExecutor:
         concurrency: jobs under way at the same time; None is as many as there is room for.
         data: sets of images that go into the object store once, and are mapped by all workers.
         latency_resources: what nodes have on which latency is measured; None is the head node.
+        note: told of each worker that is lost.
 
     Attributes:
         workers: jobs under way at the same time.
@@ -54,6 +56,7 @@ class RayExecutor:
         concurrency: int | None = None,
         data: tuple[DataSpec, ...] = (),
         latency_resources: Sequence[str | None] = (None,),
+        note: Callable[[str], None] = SILENT.note,
     ) -> None:
         self._address = address
         self._cpus, self._gpus = cpus, gpus
@@ -62,6 +65,7 @@ class RayExecutor:
         self._shared: list[tuple[DataSpec, Any]] = []
         self._keeper: Any = None
         self._latency_resources = latency_resources
+        self._note = note
         self._child = Child()
         self._latency_nodes: LatencyNodes | None = None
         self._ours = False
@@ -90,7 +94,7 @@ class RayExecutor:
             self._keeper = None
         self._shared = []
         if self._ours:
-            ray.shutdown()
+            disconnect()
             self._ours = False
 
     @property
@@ -161,7 +165,7 @@ class RayExecutor:
         from ._ray_tune import run_trials
         from ._ray_worker import Worker
 
-        searcher = StudySearcher(next_job, on_report, on_end)
+        searcher = StudySearcher(next_job, on_report, on_end, self._note)
         worker = tune.with_parameters(
             Worker,
             plugins=loaded_plugins(),

@@ -1,6 +1,8 @@
 """A local Ray: what every executor does, and what it does when workers are lost."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -49,7 +51,7 @@ def executor(temporary):
         yield executor
 
 
-def run(executor, works, goes_on=lambda key, report: True, files=None):
+def run(executor, works, goes_on=lambda key, report: True, files=None, on_end=lambda key: None):
     files = files or [None] * len(works)
     jobs = iter(map(Job, count(), works, files))
     reports, ends = {}, {}
@@ -61,6 +63,7 @@ def run(executor, works, goes_on=lambda key, report: True, files=None):
     def end(key, reason):
         assert key not in ends
         ends[key] = reason
+        on_end(key)
 
     executor.run(lambda: next(jobs, None), listen, end)
     return reports, ends
@@ -82,6 +85,30 @@ def test_jobs_report_end_fail_and_are_retried(executor, works, tmp_path):
     assert (tmp_path / "killed").exists()
     lost = "its worker was lost 4 times"
     assert ends == {0: None, 1: None, 2: "the loss is nan", 3: None, 4: lost, 5: None, 6: None}
+
+
+def test_what_is_given_to_a_process_that_died_idle_is_tried_again(temporary, works, capsys):
+    notes, pids = [], []
+
+    def goes_on(key, report):
+        pids.append(int(report.metrics["pid"]))
+        return True
+
+    def kill_the_idle(key):
+        if key in (0, 2):
+            os.kill(pids[-1], signal.SIGKILL)
+
+    jobs = [works.Count(1), works.Count(1), works.Count(1), works.Count(1, "killed")]
+    with RayExecutor(None, concurrency=1, note=notes.append) as executor:
+        _, ends = run(executor, jobs, goes_on, on_end=kill_the_idle)
+    assert ends == dict.fromkeys(range(3)) | {3: "its worker was lost 4 times"}
+    lost = "a worker was lost; what it had begins again ({} of 3)".format
+    assert notes == [lost(1), lost(1), lost(2), lost(3)]
+    assert len(pids) == 4  # the last one was given to the process that died idle, and begun
+    assert len(set(pids)) == 3
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert "Traceback" not in printed.err
 
 
 def test_processes_are_kept_for_the_next_job(executor, works):
