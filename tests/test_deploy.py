@@ -112,6 +112,15 @@ def test_versions_are_those_that_are_tested() -> None:
     assert [cluster["rayVersion"] for cluster in clusters()] == [PINNED["ray"]] * 2
 
 
+def test_extras_of_the_image_exist() -> None:
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    known = re.findall(r"^(\w+) = \[", project.split("optional-dependencies]", 1)[1], re.M)
+    for file in (DEPLOY / "Dockerfile", ROOT / "docs" / "deploy.md"):
+        named = re.findall(r"EXTRAS=([\w,]+)", file.read_text("utf-8"))
+        assert named
+        assert all(set(names.split(",")) <= set(known) for names in named)
+
+
 def test_the_image_gets_all_packages_and_nothing_else() -> None:
     copied = re.findall(r"^COPY (.*) \S+$", (DEPLOY / "Dockerfile").read_text("utf-8"), re.M)
     names = {name for line in copied for name in line.split()}
