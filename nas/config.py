@@ -20,6 +20,8 @@ _COUNTS = (
     "trials", "epochs", "finalists", "final_epochs", "workers", "concurrency", "image_size",
 )  # fmt: skip
 
+_FOR_RAY = ("cpus_per_trial", "gpus_per_trial", "concurrency", "latency_resource")
+
 
 @dataclass(frozen=True)
 class SearchConfig:
@@ -158,6 +160,24 @@ class SearchConfig:
             raise ConfigError(f"`warm_start` (={self.warm_start!r}) must be 'baselines'")
         if self.trials is None and self.timeout is None:
             raise ConfigError("`trials` or `timeout` must be given, or the search has no end")
+
+    def refuse_ignored(self) -> None:
+        """Refuse what a new search would ignore; one that has moved away from Ray may hold it.
+
+        Raises:
+            ConfigError: an option says nothing beside the others.
+        """
+        if self.ray and self.ray_address is not None:
+            raise ConfigError(
+                f"`ray` is a Ray of this machine and `ray_address` (={self.ray_address!r}) another "
+                "one: leave out one of them"
+            )
+        for name in _FOR_RAY:
+            if not self.on_ray and getattr(self, name) != getattr(SearchConfig, name):
+                raise ConfigError(
+                    f"`{name}` (={getattr(self, name)!r}) is for searches on Ray: give `ray` or "
+                    "`ray_address`, too, or leave it out"
+                )
 
     @property
     def on_ray(self) -> bool:

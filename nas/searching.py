@@ -15,6 +15,7 @@ from search_spaces.spaces import read_space, space_to_plain
 
 from .clock import Clock
 from .columns import of_a_front, prefixes
+from .config import ConfigError
 from .executors.local import refuse_unguarded_script
 from .exploring import Exploration
 from .files import write_text
@@ -86,6 +87,7 @@ def search(
         NasError: bad options, data, space or folder, before anything is written.
     """
     refuse_unguarded_script()
+    config.refuse_ignored()
     plugin = read_plugin(Path(config.plugin)) if config.plugin else None
     if plugin:
         plugin.load()
@@ -127,13 +129,17 @@ def resume(
         NasError: not a run folder, one that another process works in, or its data are gone.
     """
     refuse_unguarded_script()
+    if ray is not None and ray_address is not None:
+        raise ConfigError(
+            f"`ray` (={ray}) and `ray_address` (={ray_address!r}) are two places to go on: leave "
+            "out one of them"
+        )
     mirror = mirror_of(directory)
     directory = mirror.fetch() if mirror else Path(directory)
     config = read_config(directory)
     moved = ray is not None or ray_address is not None
     if moved:
-        on_ray = ray is not False or ray_address is not None
-        config = replace(config, ray=on_ray, ray_address=ray_address, workers=None)
+        config = replace(config, ray=bool(ray), ray_address=ray_address, workers=None)
     if config.storage:
         config = replace(config, storage=with_password(config.storage, storage))
     elif storage:

@@ -24,6 +24,7 @@ _QUIET = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+_TOKEN = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=FILE"
 _LOST = "A worker died or was killed"
 
 
@@ -42,6 +43,7 @@ def connect(address: str | None) -> bool:
     """
     os.environ.update(_QUIET)
     import ray
+    from ray.exceptions import AuthenticationError
 
     if ray.is_initialized():
         return False
@@ -57,8 +59,12 @@ def connect(address: str | None) -> bool:
         )
     except RayError:
         raise
+    except AuthenticationError as error:
+        raise RayError(f"no Ray cluster at {address}: {error.message}; {_TOKEN}") from None
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
+        if type(error) is ConnectionError:  # Ray's own, which does not say that this was the cause
+            reason += f"; {_TOKEN}"
         raise RayError(f"no Ray cluster at {address}: {reason}") from None
     _keep_stdout()
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -72,8 +73,10 @@ class RayExecutor:
         self.workers = concurrency or 1
 
     def __enter__(self) -> RayExecutor:
+        self._refuse_without_gpu()
         self._ours |= connect(self._address)
         try:
+            self._room()  # at once: to take the nodes below is slow
             if self._latency_nodes is None and (self._address or any(self._latency_resources)):
                 self._reserve()
             room = self._room()  # without any, Tune would wait for ever
@@ -117,6 +120,18 @@ class RayExecutor:
         if self._latency_nodes:
             return self._latency_nodes.call(resource, function, *arguments)
         return function(*arguments)
+
+    def _refuse_without_gpu(self) -> None:
+        """Say at once what a Ray of this machine would only tell once it is up."""
+        import ray
+        import torch
+
+        if not self._gpus or self._address or ray.is_initialized() or torch.cuda.device_count():
+            return
+        raise RayError(
+            f"`gpus_per_trial` (={self._gpus:g}) must be 0 on this machine, where PyTorch finds no "
+            "GPU: leave it out, or give the `ray_address` of a cluster that has some"
+        )
 
     def _reserve(self) -> None:
         """Take the nodes that measure latency."""
@@ -182,14 +197,21 @@ class RayExecutor:
         totals = [n["Resources"] for n in nodes() if n["NodeID"] not in held]
         room = sum(self._fit(total) for total in totals)
         if not room:
+            there = Counter(_processors(n.get("CPU", 0), n.get("GPU", 0)) for n in totals)
             raise RayError(
-                f"no node has the {self._cpus:g} CPUs and {self._gpus:g} GPUs of a job: {totals}"
+                f"no node has the {_processors(self._cpus, self._gpus)} of a training: there are "
+                f"{', '.join(f'{n} with {what}' for what, n in there.items())}; ask for less, or "
+                "start such a node first: nodes are counted once, when a search begins"
             )
         return room
 
     def _fit(self, total: dict[str, float]) -> int:
         wanted = {"CPU": self._cpus, "GPU": self._gpus}
         return min(int(total.get(name, 0) / amount) for name, amount in wanted.items() if amount)
+
+
+def _processors(cpus: float, gpus: float) -> str:
+    return f"{cpus:g} CPUs and {gpus:g} GPUs"
 
 
 @dataclass(frozen=True)

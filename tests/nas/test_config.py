@@ -29,6 +29,21 @@ def test_broken_rules_are_named(options, message):
         SearchConfig(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ray": True, "ray_address": "auto"}, "`ray_address` .='auto'. another one: leave out"),
+        ({"latency_resource": "edge"}, "`latency_resource` .='edge'. is for searches on Ray: give"),
+        ({"gpus_per_trial": 0.5}, "`gpus_per_trial` .=0.5. is for searches on Ray"),
+        ({"concurrency": 1}, "`concurrency` .=1. is for searches on Ray"),
+    ],
+)
+def test_what_a_search_would_ignore_is_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        SearchConfig(**options).refuse_ignored()
+    SearchConfig(ray=True, latency_resource="edge").refuse_ignored()
+
+
 def test_unknown_options_are_refused():
     with pytest.raises(ConfigError, match="unknown option 'colour'"):
         SearchConfig.from_plain({"colour": 1})

@@ -133,9 +133,19 @@ def test_an_error_of_the_listener_ends_the_run(executor, works):
 @pytest.mark.parametrize("concurrency", [None, 2])
 def test_a_job_that_fits_nowhere_is_refused(executor, concurrency):
     with (
-        pytest.raises(RayError, match="no node has the 1 CPUs and 99 GPUs of a job"),
+        pytest.raises(
+            RayError, match="no node has the 1 CPUs and 99 GPUs of a training: there are"
+        ),
         RayExecutor(None, gpus=99, concurrency=concurrency),
     ):
+        pass
+
+
+def test_a_gpu_that_this_machine_lacks_is_refused_before_ray_starts(monkeypatch):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    refused = pytest.raises(RayError, match="must be 0 on this machine, where PyTorch finds no GPU")
+    with refused, RayExecutor(None, gpus=0.5):
         pass
 
 
