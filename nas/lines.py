@@ -27,8 +27,10 @@ class Lines(Tally):
 
     def phase(self, name: str) -> None:
         """See `Progress`."""
+        anew = name != self._phase  # loading, where all begins, may end in an error: one line
         super().phase(name)
-        self._say(self.so_far())
+        if anew:
+            self._say(self.so_far())
 
     def stage(self, label: str, stage: str, metrics: Mapping[str, float]) -> None:
         """See `Progress`."""

@@ -18,6 +18,8 @@ def clock(monkeypatch):
 def test_phases_and_notes_are_written_at_once_and_the_rest_seldom(clock):
     written = []
     progress = Lines(written.append)
+    progress.phase("loading")
+    assert not written
     progress.started(seconds=600, trials=9, done=2)
     progress.phase("search")
     assert written.pop() == "search | 0:00 gone | 10:00 left | 2 of 9 candidates"
