@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
@@ -306,6 +307,8 @@ def _common(
 
 def main(arguments: Iterable[str] | None = None) -> None:
     """Run a command; what a user did wrong is one line and exit code 2."""
+    # Batch systems end a job so, and what is known by then should be reported as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(args=list(arguments) if arguments else None, standalone_mode=False)
     except NasError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from math import isnan
-from typing import TYPE_CHECKING, Literal, get_args
+from math import isfinite
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .storage import StudyError
 
@@ -18,8 +19,19 @@ _RULED_OUT = ("infeasible", "screened")  # outcomes that come with a broken cons
 
 
 def plain(figures: Mapping[str, float]) -> dict[str, float]:
-    """Return `figures` as a database can hold them: those of NumPy and PyTorch become numbers."""
-    return {n: v if isinstance(v, (int, float)) else float(v) for n, v in figures.items()}
+    """Return `figures` as a database can hold them: those of NumPy and PyTorch become numbers.
+
+    Raises:
+        StudyError: one is no number.
+    """
+    return {n: v if isinstance(v, (int, float)) else _number(n, v) for n, v in figures.items()}
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value if isinstance(value, Real) else value.item())
+    except (AttributeError, TypeError, ValueError, RuntimeError):
+        raise StudyError(f"`{name}` (={value!r}) must be a number") from None
 
 
 def check_objectives(objectives: Sequence[Metric]) -> None:
@@ -55,11 +67,11 @@ def check_told(
             f"{told} `metrics` (={dict(metrics)}) must hold every objective; missing: "
             f"{', '.join(missing)}"
         )
-    unknown = [m.name for m in objectives if isnan(metrics.get(m.name, 0.0))]
+    unknown = [m.name for m in objectives if not isfinite(metrics.get(m.name, 0.0))]
     if unknown and outcome != "failed":
         raise StudyError(
-            f"{told} `metrics` (={dict(metrics)}) must hold numbers, but {unknown[0]} is nan; "
-            "tell that it has failed"
+            f"{told} `metrics` (={dict(metrics)}) must hold finite numbers, but {unknown[0]} is "
+            f"{metrics[unknown[0]]}; tell that it has failed"
         )
     if outcome in _RULED_OUT and not any(value > 0 for value in constraints.values()):
         raise StudyError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from .block import Block, Site, kind_of
 from .codec import from_plain, to_plain
 from .cost import SIDES, Cost
-from .errors import SpecError
+from .errors import NasError, SpecError
 from .heads import Head, Tail
 from .stems import Stem  # noqa: TC001  # the codec reads the hints of `Arch`
 from .strict_json import parse_json
@@ -209,4 +209,10 @@ def check_resolution(side: int) -> None:
 
 @lru_cache(maxsize=1 << 17)
 def _part_cost(spec: Spec, site: Site) -> Cost:
-    return spec.cost(site)
+    try:
+        return spec.cost(site)
+    except NasError:
+        raise
+    except Exception as error:  # of a block of the user's own
+        told = f"{type(error).__name__}: {error}"
+        raise SpecError(f"{spec!r} has no cost at {site}: {told}") from error

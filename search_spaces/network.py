@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from .block import Block
+from .errors import CandidateError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,7 +26,7 @@ class Network(nn.Module):
 
     def __init__(self, arch: Arch, task: Task) -> None:
         super().__init__()
-        self.parts = nn.ModuleDict({p.name: p.spec.build(p.site) for p in arch.parts(task)})
+        self.parts = nn.ModuleDict({p.name: _module(p) for p in arch.parts(task)})
         self._wants_image = {
             p.name for p in arch.parts(task) if getattr(p.spec, "wants_image", False)
         }
@@ -45,6 +48,9 @@ def build(arch: Arch, task: Task, seed: int = 0) -> Network:
 
     Convolutions are Kaiming-normal over their fan-out, linear layers normal with deviation 0.01,
     norms 1 and 0; what a block initialises otherwise (shifts) keeps the block's own way.
+
+    Raises:
+        CandidateError: a block of the user's own cannot be built, or gives maps of another shape.
     """
     with _drawn_from(seed):
         network = Network(arch, task)
@@ -53,11 +59,42 @@ def build(arch: Arch, task: Task, seed: int = 0) -> Network:
 
 
 def build_part(part: Part, seed: int = 0) -> nn.Module:
-    """Return the module of one part, as it is in a network."""
+    """Return the module of one part, as it is in a network.
+
+    Raises:
+        CandidateError: as in `build`.
+    """
     with _drawn_from(seed):
-        module = part.spec.build(part.site)
+        module = _module(part)
         module.apply(_initialise)
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _module(part: Part) -> nn.Module:
+    """Return the module of `part`; one of the user's own is tried, for a bug is its alone."""
+    spec, site = part.spec, part.site
+    if type(spec).__module__.startswith(f"{__package__}."):
+        return spec.build(site)
+    try:
+        module = spec.build(site)
+        given = _output_shape(module.eval(), part)
+        module.train()
+    except CandidateError:
+        raise
+    except Exception as error:
+        raise CandidateError(f"{part.name} {spec!r}: {type(error).__name__}: {error}") from error
+    wanted = (2, site.c_out, *site.hw_out)
+    if isinstance(spec, Block) and given != wanted:
+        raise CandidateError(f"{part.name} {spec!r} gives {given}, but must give {wanted}")
+    return module
+
+
+def _output_shape(module: nn.Module, part: Part) -> tuple[int, ...]:
+    inputs = [torch.zeros(2, part.site.c_in, *part.site.hw)]
+    if getattr(part.spec, "wants_image", False):
+        inputs.append(torch.zeros(2, *part.site.image))
+    with torch.no_grad():
+        return tuple(module(*inputs).shape)
 
 
 @contextmanager

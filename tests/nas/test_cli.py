@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+from time import sleep
 from types import SimpleNamespace
 
 import pytest
@@ -192,3 +194,15 @@ def test_a_bug_is_not_hidden(monkeypatch):
     monkeypatch.setattr("nas.show.describe", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["show", ARCH])
+
+
+def test_a_command_that_is_asked_to_end_ends_as_by_ctrl_c():
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit):
+            main(["list", "blocks"])
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            os.kill(os.getpid(), signal.SIGTERM)
+            sleep(5)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -31,9 +31,16 @@ def test_an_unknown_outcome(study):
         study.tell(study.ask(), "pruned", {"loss": 1.0})
 
 
-def test_what_is_no_number(study):
-    with pytest.raises(StudyError, match=r"candidate 0 is complete, so.*numbers, but loss is nan"):
-        study.tell(study.ask(), "complete", {"loss": math.nan})
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite(study, value):
+    with pytest.raises(StudyError, match=rf"is complete, so.* finite .*but loss is {value}; tell"):
+        study.tell(study.ask(), "complete", {"loss": value})
+
+
+@pytest.mark.parametrize("value", ["0.5", None, [1.0]])
+def test_what_is_no_number(study, value):
+    with pytest.raises(StudyError, match=r"`loss` \(=.*\) must be a number"):
+        study.tell(study.ask(), "complete", {"loss": value})
 
 
 @pytest.mark.parametrize("constraints", [None, {"latency_ms": -1.0}])

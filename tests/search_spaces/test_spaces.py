@@ -80,3 +80,10 @@ def test_unknown_names_are_refused():
         find_space("smal")
     with pytest.raises(UnknownName, match=r"space file 'no\.yaml' does not exist"):
         find_space("no.yaml")
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("schema: 1\nstages: []\nhead: {}\nstages: []\n")
+    with pytest.raises(SpecError, match=r"mine\.yaml: line 4, .*'stages' is there twice"):
+        read_space(path)
