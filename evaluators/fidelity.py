@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .data import Images, Split
 
-FIDELITIES = ("epochs", "data", "resolution")
+FIDELITIES = ("auto", "epochs", "data", "resolution")
 LOWEST = 9  # the lowest rung takes no less than this part of the epochs or the images
 FEWEST_IMAGES = 512  # to train on at a rung
 SMALLEST_SIDE = 12  # of the images at a rung
@@ -51,6 +51,10 @@ class Fidelity:
         if self.resolution < 0:
             raise SpecError(f"`resolution` (={self.resolution}) of a rung must not be negative")
 
+    def epochs_since(self, before: Fidelity) -> float:
+        """Return how many epochs on all images, in time, it takes from an earlier rung to this."""
+        return (self.epochs - before.epochs) * self.share
+
     def scaled(self, side: int, whole: int) -> Fidelity:
         """Return what this rung for images of `whole` pixels a side is for those of `side`."""
         if not self.resolution or side == whole:
@@ -64,7 +68,9 @@ def rungs(kind: str, epochs: int, *, images: int, side: int, eta: int = 3) -> tu
 
     Each costs about `eta` times as much as the one before. In epochs: a ninth, a third, all of
     them. In data or resolution, every rung has the same number of epochs, on a ninth, a third and
-    all of the images, or on images of fewer pixels, a side being at least half of the whole.
+    all of the images, or on images of fewer pixels, a side being at least half of the whole. Few
+    epochs, of many images, cannot be parted so; what "auto" takes is data where that has more rungs
+    than epochs have.
 
     Args:
         kind: what grows, one of `FIDELITIES`.
@@ -73,6 +79,9 @@ def rungs(kind: str, epochs: int, *, images: int, side: int, eta: int = 3) -> tu
         side: height of the images.
         eta: see above.
     """
+    if kind == "auto":
+        ladders = (rungs(k, epochs, images=images, side=side, eta=eta) for k in ("epochs", "data"))
+        return max(ladders, key=len)
     if kind == "epochs":
         parts = [eta**k for k in range(epochs) if k == 0 or eta**k <= max(LOWEST, eta)]
         steps = sorted({-(-epochs // part) for part in parts})

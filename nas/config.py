@@ -47,7 +47,7 @@ class SearchConfig:
             the best, "none" trains all to the end.
         eta: one in how many goes on from a rung to the next, which costs that many times as much.
         fidelity: what grows from rung to rung: "epochs", the share of the training "data", or the
-            images' "resolution".
+            images' "resolution"; "auto" is data where there are too few epochs for as many rungs.
         budget_params: most parameters.
         budget_macs: most multiply-adds at batch 1.
         budget_latency: longest latency in milliseconds, of the first target, or by target's name.
@@ -90,7 +90,7 @@ class SearchConfig:
     screen: str | None = None
     scheduler: str = "asha"
     eta: int = 3
-    fidelity: str = "epochs"
+    fidelity: str = "auto"
     budget_params: int | None = None
     budget_macs: int | None = None
     budget_latency: float | Mapping[str, float] | None = None

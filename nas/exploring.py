@@ -107,7 +107,19 @@ class Exploration:
 
     def _promotion(self) -> Promotion | None:
         idle = not self._under_way and not self._measuring
-        return self._halving.next(last=self._enough() and idle)
+        return self._halving.next(last=self._enough() and idle, fits=self._in_time)
+
+    def _in_time(self, promotion: Promotion) -> bool:
+        """Return whether a promotion would come to its rung before the time is up.
+
+        What is cut off tells little, and an epoch of many images runs far into the finalists' time.
+        """
+        left, known = self._clock.left(SHARE), self._known[promotion.number]
+        speed = known.metrics.get("images_per_s")
+        if left is None or not speed:
+            return True
+        before, after = self._setup.rungs[promotion.rung - 1 : promotion.rung + 1]
+        return after.epochs_since(before) * self._setup.train_images / speed <= left
 
     def _enough(self) -> bool:
         """Return whether no new candidate is wanted, or none can be had."""

@@ -19,7 +19,7 @@ import numpy as np
 from .pareto import ranks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 Goals = tuple[Literal["min", "max"], ...]
 SCHEDULERS = {
@@ -69,10 +69,13 @@ class Halving:
         """Record that a candidate no longer waits: it has gone on, or ended."""
         self._waiting.pop(number, None)
 
-    def next(self, *, last: bool = False) -> Promotion | None:
+    def next(
+        self, *, last: bool = False, fits: Callable[[Promotion], bool] = lambda _: True
+    ) -> Promotion | None:
         """Return the candidate that should go on, or None if all should wait.
 
         Args:
+            fits: says whether there is time for a promotion; those without wait.
             last: no new candidate will come, so that the best of each rung goes on even if fewer
                 than eta have reached it.
         """
@@ -81,8 +84,9 @@ class Halving:
                 best = self._best_first(first, rung)
                 places = max(len(best) // self._eta, 1 if last else 0)
                 for number in best[:places]:
-                    if self._waiting.get(number) == rung:
-                        return Promotion(number, rung + 1)
+                    promotion = Promotion(number, rung + 1)
+                    if self._waiting.get(number) == rung and fits(promotion):
+                        return promotion
         return None
 
     def near(self, spare: int = 8) -> set[int]:

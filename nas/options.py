@@ -113,7 +113,7 @@ Scheduler = Annotated[
 ]
 Eta = Annotated[int, _option("Search", "One in how many goes on from rung to rung.")]
 Fidelity = Annotated[
-    str, _option("Search", "What grows from rung to rung: epochs, data or resolution.")
+    str, _option("Search", "What grows from rung to rung: auto, epochs, data, resolution.")
 ]
 BudgetParams = Annotated[int | None, _budget("Most parameters.", "3.6M", units.parse_count)]
 BudgetMacs = Annotated[int | None, _budget("Most multiply-adds.", "300M", units.parse_count)]

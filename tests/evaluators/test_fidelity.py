@@ -34,6 +34,8 @@ LADDERS = {
         ("data", 9, [(3, 1 / 9, 0), (6, 1 / 3, 0), (9, 1, 0)]),
         ("data", 2, [(1, 1 / 3, 0), (2, 1, 0)]),
         ("resolution", 4, [(2, 1, 16), (4, 1, 0)]),
+        ("auto", 3, [(1, 1 / 9, 0), (2, 1 / 3, 0), (3, 1, 0)]),
+        ("auto", 4, [(1, 1, 0), (2, 1, 0), (4, 1, 0)]),
     ],
 )
 def test_rungs_in_each_quantity(
@@ -109,7 +111,7 @@ def test_resolution_changes_the_images_to_train_and_validate_on() -> None:
     assert reduced(images, 1, 8, 0).train is images.train  # its own size
 
 
-@pytest.mark.parametrize("kind", FIDELITIES)
+@pytest.mark.parametrize("kind", LADDERS)
 def test_going_on_from_a_rung_equals_not_having_paused(kind: str, tmp_path: Path) -> None:
     ladder, file = LADDERS[kind], tmp_path / "c" / "x.pt"
     whole = list(train_to_rung(straight := toy_network(), IMAGES, RECIPE, ladder))

@@ -54,6 +54,13 @@ def test_a_rung_with_too_few_lets_its_best_go_when_no_more_will_come():
     assert halving.next(last=True) == Promotion(1, 1)
 
 
+def test_who_does_not_fit_waits_and_others_go_on():
+    halving = told(range(9))
+    assert halving.next(fits=lambda promotion: promotion.number < 8) == Promotion(7, 1)
+    assert halving.next(fits=lambda promotion: False) is None
+    assert halving.next() == Promotion(8, 1)
+
+
 def test_one_that_has_ended_keeps_its_place_but_does_not_go_on():
     halving = told([0.1, 0.2, 0.3])
     halving.left(2)
