@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
     from .data import Images, Split
 
-FIDELITIES = ("auto", "epochs", "data", "resolution")
+FIDELITIES = {
+    "auto": "epochs, or data where there are too few epochs for as many rungs",
+    "epochs": "a ninth, a third and all of the epochs",
+    "data": "a ninth, a third and all of the training images",
+    "resolution": "images of fewer pixels, then all of them",
+}
 LOWEST = 9  # the lowest rung takes no less than this part of the epochs or the images
 FEWEST_IMAGES = 512  # to train on at a rung
 SMALLEST_SIDE = 12  # of the images at a rung

@@ -84,7 +84,7 @@ def search(
     given = dict(locals())
     del given["out"], given["as_json"]
     if timeout is None:
-        given["timeout"] = _DEFAULT.timeout if trials is None else None
+        given["timeout"] = None if deterministic or trials else _DEFAULT.timeout
     given["target"] = target or _DEFAULT.target
     given["budget_latency"] = options.by_target(budget_latency, "--budget-latency", parse_ms)
     given["latency_resource"] = options.by_target(latency_resource, "--latency-resource", str)

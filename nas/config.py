@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,9 @@ class ConfigError(NasError, ValueError):
 _COUNTS = (
     "trials", "epochs", "finalists", "final_epochs", "workers", "concurrency", "image_size",
 )  # fmt: skip
+_WHOLE = (*_COUNTS, "repeats", "seed", "eta")
+_POSITIVE = ("budget_params", "budget_macs", "budget_latency", "budget_size", "timeout")
+_NUMBERS = (*_POSITIVE, "latency_tolerance", "cpus_per_trial", "gpus_per_trial")
 
 _FOR_RAY = ("cpus_per_trial", "gpus_per_trial", "concurrency", "latency_resource")
 
@@ -113,6 +117,7 @@ class SearchConfig:
     deterministic: bool = False
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         for name in _COUNTS:
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -121,10 +126,9 @@ class SearchConfig:
             raise ConfigError(f"`repeats` (={self.repeats}) must be at least 0")
         if not 0 <= self.seed < 1 << 32:
             raise ConfigError(f"`seed` (={self.seed}) must be from 0 to 2**32 - 1")
-        for name in ("budget_params", "budget_macs", "budget_latency", "budget_size", "timeout"):
-            value = getattr(self, name)
-            for each in value.values() if isinstance(value, Mapping) else [value]:
-                if each is not None and not each > 0:
+        for name in _POSITIVE:
+            for each in self._each(name):
+                if not each > 0:
                     raise ConfigError(f"`{name}` (={each}) must be positive")
         if not isinstance(self.target, str):  # as JSON has it; one is no list
             only = len(self.target) == 1
@@ -149,6 +153,10 @@ class SearchConfig:
             )
         if self.on_ray and self.workers is not None:
             raise ConfigError("`workers` is for this machine alone; with Ray it is `concurrency`")
+        if self.deterministic and self.trials is None:
+            raise ConfigError(
+                "`deterministic` needs `trials`: what fits into a time depends on the machine"
+            )
         if self.deterministic and self.timeout is not None:
             raise ConfigError(
                 f"`deterministic` rules out `timeout` (={self.timeout:g}): what fits into a time "
@@ -160,6 +168,20 @@ class SearchConfig:
             raise ConfigError(f"`warm_start` (={self.warm_start!r}) must be 'baselines'")
         if self.trials is None and self.timeout is None:
             raise ConfigError("`trials` or `timeout` must be given, or the search has no end")
+
+    def _check_numbers(self) -> None:
+        """Refuse text where a number is wanted, which only the command line reads."""
+        for names, kind, wanted in ((_WHOLE, Integral, "whole number"), (_NUMBERS, Real, "number")):
+            for name in names:
+                for value in self._each(name):
+                    if not isinstance(value, kind) or isinstance(value, bool):
+                        raise ConfigError(f"`{name}` (={value!r}) must be a {wanted}")
+
+    def _each(self, name: str) -> Iterable[Any]:
+        """Return what was given for an option, a value a target if it is by target."""
+        value = getattr(self, name)
+        each = value.values() if isinstance(value, Mapping) else [value]
+        return [one for one in each if one is not None]
 
     def refuse_ignored(self) -> None:
         """Refuse what a new search would ignore; one that has moved away from Ray may hold it.

@@ -83,6 +83,18 @@ def _samplers() -> list[Row]:
     return [{"name": name, "what": spec.summary} for name, spec in SAMPLERS.items()]
 
 
+def _schedulers() -> list[Row]:
+    from .halving import SCHEDULERS
+
+    return [{"name": name, "what": what} for name, what in SCHEDULERS.items()]
+
+
+def _fidelities() -> list[Row]:
+    from evaluators.fidelity import FIDELITIES
+
+    return [{"name": name, "what": what} for name, what in FIDELITIES.items()]
+
+
 def _proxies() -> list[Row]:
     from evaluators.proxy import PROXIES
 
@@ -151,6 +163,8 @@ LISTS: dict[str, Callable[[], list[Row]]] = {
     "networks": _networks,
     "targets": _targets,
     "samplers": _samplers,
+    "schedulers": _schedulers,
+    "fidelities": _fidelities,
     "proxies": _proxies,
     "formats": _formats,
     "data": _data,

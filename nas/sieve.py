@@ -38,10 +38,10 @@ def parse_screen(text: str) -> tuple[str, float]:
         UnknownName: no proxy has this name.
         ConfigError: the share is not between 0 and 1.
     """
-    name, _, share = text.partition(":")
+    name, colon, share = text.partition(":")
     PROXIES[name]
     try:
-        value = float(share) if share else SHARE
+        value = float(share) if colon else SHARE
     except ValueError:
         value = -1.0
     if not 0 < value < 1:

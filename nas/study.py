@@ -22,7 +22,7 @@ from .record import STUDY, Record
 from .samplers import SAMPLERS, Problem
 from .samplers._genome import distribution, parameter
 from .storage import StudyError
-from .telling import check_objectives, check_told, plain
+from .telling import TRAINED, check_objectives, check_told, plain
 from .trials import Trials
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 500  # proposals in a row that are known before the space is taken to be exhausted
 _PATIENCE = 20  # proposals in a row that are twins before random ones are tried
+_ANOTHER = "`storage` holds trials of another {}, so name another database: {}"
 _FEW = 10_000  # architectures of a space that are all looked at to find one that is left
 
 
@@ -103,7 +104,7 @@ class Study:
         self.name = record.name if record else STUDY
         self._trials = Trials(record, directions)
         told = self._trials.told
-        _check_space(space, told.values())
+        self._check_found(told.values())
         self._rows = {number: _row(trial) for number, trial in told.items()}
         self._inside = self._problem.within
         self._genes = {gene.name: gene for gene in space.genes()}
@@ -183,15 +184,22 @@ class Study:
             metrics: figures by name; all objectives if it is complete, stopped or paused.
             reason: one line for a candidate that failed or broke a limit.
             constraints: figures by name that are feasible at or below 0; one that is above it, if
-                the candidate is infeasible or screened.
+                the candidate is infeasible or screened. Whatever the outcome, samplers take a
+                candidate that breaks one as infeasible.
             curve: the first objective after each step.
 
         Raises:
-            StudyError: the candidate is of another study, an objective is missing or no number, or
-                a limit is said to be broken, but none is.
+            StudyError: the candidate is of another study or has ended before, an objective is
+                missing or no number, or a limit is said to be broken, but none is.
         """
         if self._numbers.get(candidate.arch.digest) != candidate.number:
             raise StudyError(f"candidate {candidate.number} must be one that this study returned")
+        ended = self._rows.get(candidate.number, {}).get("state", "paused")
+        if ended != "paused":
+            raise StudyError(
+                f"candidate {candidate.number} has ended as {ended}: only one that is paused is "
+                "told of again"
+            )
         metrics, constraints = plain(metrics), plain(constraints or {})
         check_told(candidate.number, outcome, metrics, constraints, self.objectives)
         attrs: dict[str, Any] = {"curve": list(curve), "outcome": outcome}
@@ -260,6 +268,27 @@ class Study:
             return None
         return {a.digest: a for a in self.space.enumerate() if self._inside.allows(a)}
 
+    def _check_found(self, trials: Iterable[FrozenTrial]) -> None:
+        """Refuse trials of another space, task or objective."""
+        for trial in trials:
+            attrs = trial.user_attrs
+            arch = Arch.from_json(json.dumps(attrs["arch"]))
+            try:
+                self.space.encode(arch)
+            except SpecError as error:
+                raise StudyError(_ANOTHER.format("space", error)) from None
+            params, macs = arch.cost(self.task).params, arch.cost(self.task).macs
+            if (params, macs) != (attrs["params"], attrs["macs"]):
+                told = (
+                    f"{arch.digest} has {params:,} parameters and {macs:,} MACs for {self.task}, "
+                    f"but {attrs['params']:,} and {attrs['macs']:,} there"
+                )
+                raise StudyError(_ANOTHER.format("task", told))
+            missing = [m.name for m in self.objectives if m.name not in attrs["metrics"]]
+            if missing and attrs["outcome"] in TRAINED:
+                told = f"candidate {attrs['number']} has no {missing[0]!r}"
+                raise StudyError(_ANOTHER.format("objective", told))
+
     def _objective(self, metric: Metric, metrics: Mapping[str, float]) -> float:
         """Return an objective; where it was not measured, the worst that was told so far."""
         if metric.name in metrics:
@@ -293,18 +322,6 @@ def _suggest(trial: Trial, gene: Gene) -> Any:
 
 def _value(gene: Gene, parameter: Any) -> Any:
     return gene.choices[parameter] if gene.ordered else parameter
-
-
-def _check_space(space: Space, trials: Iterable[FrozenTrial]) -> None:
-    """Refuse trials of another space."""
-    for trial in trials:
-        arch = Arch.from_json(json.dumps(trial.user_attrs["arch"]))
-        try:
-            space.encode(arch)
-        except SpecError as error:
-            raise StudyError(
-                f"`storage` holds trials of another space, so name another database: {error}"
-            ) from None
 
 
 def _told(trial: FrozenTrial, task: Task) -> Told:

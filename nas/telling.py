@@ -6,12 +6,12 @@ from math import isfinite
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from evaluators.evaluator import Metric
+
 from .storage import StudyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from evaluators.evaluator import Metric
 
 Outcome = Literal["complete", "stopped", "paused", "infeasible", "screened", "failed"]
 TRAINED = ("complete", "stopped", "paused")  # outcomes that come with all objectives
@@ -38,8 +38,13 @@ def check_objectives(objectives: Sequence[Metric]) -> None:
     """Refuse objectives that no study can have.
 
     Raises:
-        StudyError: there are none, or two of one name.
+        StudyError: there are none, or two of one name, or one is no `Metric`.
     """
+    for metric in objectives:
+        if not isinstance(metric, Metric):
+            raise StudyError(
+                f'`objectives` must hold metrics, as Metric("accuracy", "max"), but got {metric!r}'
+            )
     names = [metric.name for metric in objectives]
     if not names or len(set(names)) < len(names):
         raise StudyError(f"`objectives` (={names}) must be one or more, each of another name")

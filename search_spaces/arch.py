@@ -48,8 +48,8 @@ class Stage:
     """Blocks in a row that share an output width; the first one carries the stride."""
 
     width: int
-    stride: int
-    blocks: tuple[Block, ...]
+    stride: int = 1
+    blocks: tuple[Block, ...] = ()
 
     def __post_init__(self) -> None:
         if self.stride not in (1, 2):

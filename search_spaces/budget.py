@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from math import lcm
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from .errors import BudgetError
@@ -26,11 +27,20 @@ class Budget:
         params: learned numbers.
         macs: multiply-adds at batch 1.
         size_bytes: bytes of the parameters as 32-bit floats.
+
+    Raises:
+        BudgetError: a limit is no positive number.
     """
 
     params: int | None = None
     macs: int | None = None
     size_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            limit = getattr(self, f.name)
+            if limit is not None and not (isinstance(limit, Real) and float(limit) > 0):
+                raise BudgetError(f"`{f.name}` (={limit!r}) of a budget must be a positive number")
 
     def broken(self, cost: Cost) -> Iterator[tuple[str, int, int]]:
         """Iterate over the broken limits: name, value, limit."""

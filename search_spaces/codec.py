@@ -103,7 +103,8 @@ def block_named(kind: Any, path: str) -> type[Block]:
     try:
         return BLOCKS[kind]
     except (NasError, TypeError) as error:
-        raise SpecError(f"{path}.kind: {error}") from None
+        hint = "; one of your own comes with --plugin FILE"
+        raise SpecError(f"{path}.kind: {error}{hint}") from None
 
 
 @cache

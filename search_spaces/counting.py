@@ -102,15 +102,20 @@ class Walks:
         """Return what going on by `move` costs more than the cheapest way from `place`."""
         return move.cost + self.least[move.to] - self.least[place]
 
-    def _explore(self, place: Place) -> None:
-        """Enter `place` and all places that it leads to, those first."""
-        moves = list(self._ways(place))
-        for move in moves:
-            if move.to is not None and move.to not in self.moves:
-                self._explore(move.to)
-        self.least[place] = min(move.cost + self.least[move.to] for move in moves)
-        self.most[place] = max(move.cost + self.most[move.to] for move in moves)
-        self.moves[place] = moves
+    def _explore(self, start: Place) -> None:
+        """Enter `start` and all places that it leads to, those first."""
+        waiting, ways = [start], {start: list(self._ways(start))}  # deeper than Python's own stack
+        while waiting:
+            moves = ways[place := waiting[-1]]
+            for move in moves:
+                if move.to is not None and move.to not in self.moves:
+                    ways[move.to] = list(self._ways(move.to))
+                    waiting.append(move.to)
+                    break
+            else:
+                self.least[place] = min(move.cost + self.least[move.to] for move in moves)
+                self.most[place] = max(move.cost + self.most[move.to] for move in moves)
+                self.moves[waiting.pop()] = moves
 
     def _ways(self, place: Place) -> Iterator[Move]:
         space, side = self.space, place.resolution

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from dataclasses import dataclass
+from traceback import walk_tb
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -53,22 +54,26 @@ class Plugin:
         module.__file__ = str(self.path)
         try:
             exec(compile(self.source, self.path, "exec"), vars(module))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[name]
-            raise PluginError(f"plugin {self.path}: {self._explain(error)}") from None
+            raise PluginError(self.explain(error)) from None
         _LOADED.append(self)
 
-    def _explain(self, error: Exception) -> str:
-        """Return the line of the file at which `error` was raised, and what it says."""
-        line, text, trace = None, str(error), error.__traceback__
-        while trace:
-            if trace.tb_frame.f_code.co_filename == str(self.path):
-                line = trace.tb_lineno
-            trace = trace.tb_next
-        if isinstance(error, SyntaxError):
-            line, text = error.lineno, error.msg
+    def line_of(self, error: BaseException) -> int | None:
+        """Return the last line of the file through which `error` passed; None if it did not."""
+        if isinstance(error, SyntaxError) and error.filename == str(self.path):
+            return error.lineno
+        frames = walk_tb(error.__traceback__)
+        lines = [line for frame, line in frames if frame.f_code.co_filename == str(self.path)]
+        return lines[-1] if lines else None
+
+    def explain(self, error: BaseException) -> str:
+        """Return where in the file `error` was raised, and what it says."""
+        line = self.line_of(error)
+        place = f"{self.path}: line {line}" if line else str(self.path)
         kind = "" if isinstance(error, NasError) else f"{type(error).__name__}: "
-        return f"line {line}: {kind}{text}" if line else f"{kind}{text}"
+        text = error.msg if isinstance(error, SyntaxError) else error
+        return f"plugin {place}: {kind}{text}"
 
 
 _LOADED: list[Plugin] = []
@@ -84,6 +89,14 @@ def read_plugin(path: Path) -> Plugin:
         return Plugin(path.absolute(), path.read_bytes())
     except OSError as error:
         raise PluginError(f"plugin {path}: {error.strerror}") from None
+
+
+def blame(error: BaseException) -> str | None:
+    """Return where in a plugin `error` was raised, and what it says; None if it was elsewhere."""
+    for plugin in _LOADED:
+        if plugin.line_of(error):
+            return plugin.explain(error)
+    return None
 
 
 def loaded_plugins() -> tuple[Plugin, ...]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .stems import Stem
     from .subspace import Subspace
 
+_MOST = 1e300
 Choose = Callable[[str, tuple[Any, ...]], Any]
 Genes = dict[str, Value]
 
@@ -65,7 +66,10 @@ class StageSpace:
             raise SpecError(f"`stride` (={self.stride}) of a stage must be 1 or 2")
         kinds = [menu.kind for menu in self.blocks]
         if not kinds or len(set(kinds)) < len(kinds):
-            raise SpecError(f"`blocks` needs distinct kinds, but got {kinds}")
+            raise SpecError(
+                f"`blocks` needs distinct kinds, but got {kinds}: give a kind once, with a list of "
+                "choices for each knob"
+            )
 
 
 class _Slot(NamedTuple):
@@ -108,6 +112,11 @@ class Space:
         if not self.stages:
             raise SpecError("`stages` of a space must hold at least one stage")
         self._check_channels()
+        if self.size() > _MOST:
+            raise SpecError(
+                f"a space must hold at most {_MOST:.0e} architectures, for they are counted with "
+                "floating point: give less depth or fewer choices of blocks"
+            )
 
     def draw(self, choose: Choose) -> Arch:
         """Build the architecture that `choose` decides on, gene by gene."""
@@ -292,7 +301,7 @@ class Space:
         widths = self.stem_width
         for i, stage in enumerate(self.stages):
             for menu in stage.blocks:
-                for block in variants(menu):
+                for block in _legal(menu, f"$.stages[{i}]"):
                     bad = [w for w in widths + stage.width if w % block.multiple_of]
                     if bad:
                         raise SpecError(
@@ -312,6 +321,14 @@ def variants(menu: Menu) -> Iterator[Block]:
             index, digit = divmod(index, len(gene.choices))
             values[gene.name] = gene.choices[digit]
         yield menu.block(**values)
+
+
+def _legal(menu: Menu, path: str) -> Iterator[Block]:
+    """Iterate over all blocks of `menu`, or say at which `path` one breaks a rule."""
+    try:
+        yield from variants(menu)
+    except SpecError as error:
+        raise SpecError(f"{path}: {menu.kind}: {error}") from None
 
 
 def _slot(prefix: str, menus: tuple[Menu, ...]) -> _Slot:
@@ -358,5 +375,7 @@ def _head(head: Head, width: int) -> Head:
 
 
 def _check_ascending(name: str, values: tuple[int, ...], least: int = 1) -> None:
+    if not isinstance(values, tuple):
+        raise SpecError(f"`{name}` (={values!r}) must be a tuple of choices: (16,) or (16, 24)")
     if not values or list(values) != sorted(set(values)) or values[0] < least:
         raise SpecError(f"`{name}` (={values}) must ascend and start at {least} or more")

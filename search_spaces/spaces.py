@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from .heads import Head
 from .registry import Registry
 from .space import Space, StageSpace
 from .stems import Stem
+from .strict_json import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +67,7 @@ def read_plain(path: Path) -> Any:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)
+        return parse_json(text) if path.suffix == ".json" else yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -106,15 +106,18 @@ def space_from_plain(data: Any, name: str = "unnamed") -> Space:
     stages = data.get("stages")
     if not isinstance(stages, list):
         raise SpecError(f"$.stages: expected a list of stages, but got {stages!r}")
-    return Space(
-        name=str(data.get("name", name)),
-        stem=from_plain(Stem, stem | {"width": stem_width[0]}, "$.stem"),
-        stem_width=stem_width,
-        stages=tuple(_stage(stage, f"$.stages[{i}]") for i, stage in enumerate(stages)),
-        head=from_plain(Head, head | {"width": head_width[0]}, "$.head"),
-        head_width=head_width,
-        resolution=_choices(data["resolution"], "$.resolution") if "resolution" in data else (),
-    )
+    try:
+        return Space(
+            name=str(data.get("name", name)),
+            stem=from_plain(Stem, stem | {"width": stem_width[0]}, "$.stem"),
+            stem_width=stem_width,
+            stages=tuple(_stage(stage, f"$.stages[{i}]") for i, stage in enumerate(stages)),
+            head=from_plain(Head, head | {"width": head_width[0]}, "$.head"),
+            head_width=head_width,
+            resolution=_choices(data["resolution"], "$.resolution") if "resolution" in data else (),
+        )
+    except SpecError as error:
+        raise _at("$", error) from None
 
 
 def space_to_plain(space: Space) -> dict[str, Any]:
@@ -155,7 +158,7 @@ def _stage(data: Any, path: str) -> StageSpace:
             blocks=tuple(_menu(b, f"{path}.blocks[{i}]") for i, b in enumerate(data["blocks"])),
         )
     except SpecError as error:
-        raise SpecError(error if str(error).startswith("$") else f"{path}: {error}") from None
+        raise _at(path, error) from None
 
 
 def _menu(data: Any, path: str) -> Menu:
@@ -171,7 +174,12 @@ def _menu(data: Any, path: str) -> Menu:
     try:
         return block_named(data["kind"], path).over(**knobs)
     except SpecError as error:
-        raise SpecError(error if str(error).startswith("$") else f"{path}: {error}") from None
+        raise _at(path, error) from None
+
+
+def _at(path: str, error: SpecError) -> SpecError:
+    """Return `error` with the place of the fault, unless it already has a nearer one."""
+    return SpecError(error if str(error).startswith("$") else f"{path}: {error}")
 
 
 def _mapping(data: Any, path: str, known: Iterable[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ray.tune import Trainable
 from evaluators.data import adopt
 from evaluators.ledger import drain
 from search_spaces.errors import NasError
+from search_spaces.plugins import blame
 
 from ._message import work_from_json
 from ._ray_files import Copy
@@ -74,8 +75,9 @@ class Worker(Trainable):
                 self._copy.send()
         except (NasError, OSError, MemoryError) as error:
             return {"done": True, FAILURE: str(error) or type(error).__name__}
-        except Exception:
-            return {"done": True, BUG: traceback.format_exc()}
+        except Exception as error:  # in a block of the user's own it costs its candidate only
+            reason = blame(error)
+            return {"done": True} | ({FAILURE: reason} if reason else {BUG: traceback.format_exc()})
         if report is None:
             return {"done": True}
         return {REPORT: json.dumps([report.step, dict(report.metrics)])}

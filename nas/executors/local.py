@@ -17,7 +17,7 @@ from evaluators.child import GUARD, WorkerError, exit_text, spawn
 from evaluators.evaluator import Report
 from evaluators.ledger import drain, receive
 from search_spaces.errors import NasError
-from search_spaces.plugins import loaded_plugins
+from search_spaces.plugins import blame, loaded_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,7 +135,8 @@ class LocalExecutor:
             on_end: told once a job, with a reason if it failed.
 
         Raises:
-            Crash: a job raised what is neither a `NasError` nor a lack of memory or disk.
+            Crash: a job raised what is neither a `NasError`, nor a lack of memory or disk, nor from
+                a plugin.
         """
         try:
             self._work(next_job, on_report, on_end)
@@ -277,6 +278,7 @@ def _run(work: Work, connection: Connection) -> _Failure | _Bug | None:
         raise
     except (NasError, OSError, MemoryError) as error:
         return _Failure(str(error) or type(error).__name__)
-    except Exception:
-        return _Bug(traceback.format_exc())
+    except Exception as error:  # in a block of the user's own it costs its candidate only
+        reason = blame(error)
+        return _Failure(reason) if reason else _Bug(traceback.format_exc())
     return None

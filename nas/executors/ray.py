@@ -172,7 +172,8 @@ class RayExecutor:
             on_end: told once a job, with a reason if it failed.
 
         Raises:
-            Crash: a job raised what is neither a `NasError` nor a lack of memory or disk.
+            Crash: a job raised what is neither a `NasError`, nor a lack of memory or disk, nor from
+                a plugin.
         """
         from ray import tune
 

@@ -46,7 +46,7 @@ def test_rungs_in_each_quantity(
 
 
 @given(
-    st.sampled_from(FIDELITIES),
+    st.sampled_from([*FIDELITIES]),
     st.integers(1, 100),
     st.integers(20, 100_000),
     st.integers(8, 300),

@@ -149,6 +149,8 @@ def test_a_search_prints_json_and_nothing_else(run, toy, tmp_path):
         (["search", "--budget-params", "100"], "is below the smallest architecture"),
         (["search", "--trials", "0"], "`trials` (=0) must be at least 1"),
         (["search", "--trials", "many"], "--trials"),
+        (["search", "--deterministic"], "`deterministic` needs `trials`"),
+        (["search", "--screen", "snip:"], "`screen` (='snip:') must have a share between 0 and 1"),
         (["search", "--out", "/proc/nas", "--trials", "1"], "/proc/nas cannot be written"),
         (["search", "--latency-resource", "edge"], "`latency_resource` (='edge') is for searches"),
         (["search", "--ray", "--ray-address", "auto"], "`ray_address` (='auto') another one"),

@@ -17,7 +17,12 @@ def test_plain_values_give_the_configuration_back():
         ({"timeout": None}, "`trials` or `timeout` must be given"),
         ({"seed": -1}, "`seed` .=-1. must be from 0 to"),
         ({"repeats": -1}, "`repeats` .=-1. must be at least 0"),
-        ({"deterministic": True}, "rules out `timeout` .=600.: .*; give `trials` alone"),
+        ({"deterministic": True}, "`deterministic` needs `trials`: what fits into a time"),
+        ({"deterministic": True, "trials": 1}, "rules out `timeout` .=600.: .*; give `trials` al"),
+        ({"budget_params": "3.6M"}, "`budget_params` .='3.6M'. must be a number"),
+        ({"budget_latency": {"cpu": "5ms"}}, "`budget_latency` .='5ms'. must be a number"),
+        ({"trials": 2.5}, "`trials` .=2.5. must be a whole number"),
+        ({"workers": True}, "`workers` .=True. must be a whole number"),
         (
             {"deterministic": True, "trials": 1, "timeout": None, "ray": True},
             "`deterministic` is for workers of this machine: leave out Ray",

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 PLUGIN = '''"""A plain convolution. Source: none."""
@@ -70,6 +71,27 @@ def test_without_it_the_block_is_unknown(files):
     assert done.returncode == 2
     assert "unknown block 'plain'" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_block_that_fails_in_training_fails_its_candidates(files, toy, tmp_path):
+    failing = PLUGIN.replace("        return conv_bn(", "        return Failing(conv_bn(")
+    failing = failing.replace('act="relu")', 'act="relu"))') + (
+        "class Failing(nn.Sequential):\n"
+        "    def forward(self, x):\n"
+        "        if self.training:\n"
+        "            raise ValueError('only for inference')\n"
+        "        return super().forward(x)\n"
+    )
+    (tmp_path / "failing.py").write_text(failing)
+    done = nas(
+        *("search", "--data", toy / "images.npz", "--space", files / "space.yaml"),
+        *("--plugin", tmp_path / "failing.py", "--trials", 2, "--epochs", 1, "--workers", 1),
+        *("--out", tmp_path / "run", "--json"),
+    )
+    assert "Traceback" not in done.stderr
+    trials = pd.read_csv(tmp_path / "run" / "trials.csv")
+    assert trials["state"].tolist() == ["failed", "failed"]
+    assert trials["reason"].str.contains(r"failing\.py: line \d+: ValueError: only for inf").all()
 
 
 def test_workers_and_a_resumed_run_have_it_and_a_changed_one_is_refused(files, toy, tmp_path):

@@ -351,7 +351,11 @@ class TestRefusals:
             ({"budget_params": 20}, BudgetError, "budget `params` .=20. is below the smallest"),
             ({"workers": 999}, NasError, "`workers` .=999. must be at most the number of cores"),
             ({"scheduler": "hyper"}, NasError, "`scheduler` .='hyper'. must be one of: asha"),
-            ({"fidelity": "time"}, NasError, "`fidelity` .='time'. must be one of: epochs, data"),
+            (
+                {"fidelity": "time"},
+                NasError,
+                "`fidelity` .='time'. must be one of: auto, epochs",
+            ),
             ({"budget_size": 80}, BudgetError, "budget `size_bytes` .=80. is below the smallest"),
         ],
     )

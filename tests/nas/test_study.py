@@ -102,6 +102,11 @@ class TestStudy:
                 Study(SMALL, TASK, others, storage=storage)
         with pytest.raises(StudyError, match=r"trials of another space, so .*: tiny: gene "):
             Study(TINY, TASK, OBJECTIVES, storage=storage)
+        with pytest.raises(StudyError, match=r"trials of another task, .* for 1x28x28, 5 classes,"):
+            Study(SMALL, Task(5, (1, 28, 28)), OBJECTIVES, storage=storage)
+        renamed = (Metric("top1", "max"), OBJECTIVES[1])
+        with pytest.raises(StudyError, match=r"another objective, .*: candidate 0 has no 'top1'"):
+            Study(SMALL, TASK, renamed, storage=storage)
 
     def test_candidates_have_the_genes_that_the_sampler_is_told_of(self, sampler, tmp_path):
         storage, budget = f"sqlite:///{tmp_path}/study.db", Budget(params=20_000)
@@ -113,6 +118,10 @@ class TestStudy:
             for name, value in SMALL.encode(told.candidate.arch).items():
                 found = trial.params[name]
                 assert (choices[name].choices[found] if choices[name].ordered else found) == value
+
+    def test_objectives_are_metrics(self):
+        with pytest.raises(StudyError, match=r"must hold metrics, .* but got 'accuracy'"):
+            Study(SMALL, TASK, ("accuracy",))
 
     def test_unfit_budgets_are_refused(self):
         with pytest.raises(BudgetError, match=r"`params` \(=10\) is below"):
@@ -163,6 +172,14 @@ class TestTell:
         record = load_study(study_name=STUDY, storage=storage)
         numbers = [trial.user_attrs["number"] for trial in record.trials]
         assert numbers == [0, 0, 2, 1]  # each time that it was told of
+
+    def test_one_that_has_ended_is_not_told_of_again(self):
+        study = Study(SMALL, TASK, OBJECTIVES)
+        candidate = study.ask()
+        study.tell(candidate, "complete", figures(candidate))
+        with pytest.raises(StudyError, match="candidate 0 has ended as complete: only one that is"):
+            study.tell(candidate, "failed", {})
+        assert study.frame()["state"].tolist() == ["complete"]
 
     def test_what_is_told_again_changes_the_proposals(self, sampler):
         def played(again):

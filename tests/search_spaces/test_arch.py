@@ -30,6 +30,10 @@ class TestForms:
         assert Arch.from_json(arch.to_json()) == arch
         assert Arch.from_text(str(arch)) == arch
 
+    def test_a_stage_has_stride_1_by_default(self):
+        text = "stem(width=16) | stage(width=8{}): mbconv | head".format
+        assert Arch.from_text(text("")) == Arch.from_text(text(",stride=1"))
+
     def test_text_is_short(self):
         text = "stem(width=16) | stage(width=24,stride=2): 2*mbconv(kernel=5) | head(width=256)"
         assert str(ARCH) == text

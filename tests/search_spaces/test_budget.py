@@ -114,6 +114,12 @@ class TestBudget:
         assert Budget(size_bytes=40).allows(Cost(params=10))
 
 
+@pytest.mark.parametrize("limit", [0, -1, "3.6M"])
+def test_a_limit_that_is_no_positive_number_is_refused(limit):
+    with pytest.raises(BudgetError, match=r"`params` \(=.*\) of a budget must be a positive"):
+        Budget(params=limit)
+
+
 @pytest.mark.parametrize("limit", ["params", "macs", "size_bytes"])
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_a_network_fills_its_own_budget_as_it_is(name, limit):

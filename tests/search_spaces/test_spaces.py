@@ -1,10 +1,13 @@
 import json
+import random
 
 import pytest
 import yaml
 
+from search_spaces.arch import Task
 from search_spaces.errors import SpecError, UnknownName
 from search_spaces.spaces import SPACES, find_space, read_space, space_from_plain, space_to_plain
+from search_spaces.subspace import bounds
 
 PLAIN = {
     "schema": 1,
@@ -42,12 +45,28 @@ def test_files_may_give_resolutions(given, found):
     ("change", "message"),
     [
         ({"resolution": []}, r"\$.resolution: expected a whole number or a list"),
-        ({"resolution": [28, 20]}, r"`resolution` .* must ascend"),
+        ({"resolution": [28, 20]}, r"\$: `resolution` .* must ascend"),
+        ({"resolution": 5000}, r"\$: `resolution` \(=5000\) must be from 8 to"),
+        (
+            {"stages": [{"width": 8, "blocks": [{"kind": "mbconv", "kernel": [3, 4]}]}]},
+            r"\$.stages\[0\]: mbconv: `kernel` \(=4\) must be odd",
+        ),
+        (
+            {"stages": [{"width": 8, "depth": 2000, "blocks": ["mbconv"]}]},
+            r"\$: a space must hold at most 1e\+300 architectures",
+        ),
+        (
+            {"stages": [{"width": 8, "blocks": ["mbconv", "mbconv"]}]},
+            r"\$.stages\[0\]: `blocks` needs distinct kinds, .*: give a kind once, with a list",
+        ),
         ({"schema": 2}, r"\$.schema: expected 1, but got 2"),
         ({"stagse": []}, r"\$: unknown key 'stagse'; did you mean 'stages'"),
         ({"stages": 3}, r"\$.stages: expected a list"),
         ({"stages": [{"width": 8}]}, r"\$.stages\[0\]: key 'blocks' is missing"),
-        ({"stages": [{"width": 8, "blocks": ["mbcon"]}]}, r"blocks\[0\].kind: .* 'mbconv'"),
+        (
+            {"stages": [{"width": 8, "blocks": ["mbcon"]}]},
+            r"blocks\[0\].kind: .* 'mbconv'\?.*--plugin FILE",
+        ),
         (
             {"stages": [{"width": 8, "blocks": [{"kind": "mbconv", "kernal": 3}]}]},
             r"\$.stages\[0\].blocks\[0\]: mbconv has no knob 'kernal'",
@@ -75,6 +94,21 @@ def test_faults_of_a_file_carry_its_name(tmp_path):
         read_space(path)
 
 
+def test_a_network_may_be_deeper_than_pythons_stack():
+    block = {"kind": "mbconv", "kernel": 3, "expand": 1, "se": False}
+    space = space_from_plain(
+        PLAIN
+        | {
+            "stages": [{"width": 8, "depth": 2000, "blocks": [block]}],
+            "stem": {"width": 8},
+            "head": {},
+        }
+    )
+    task = Task(10, (1, 28, 28))
+    least, most = bounds(space, task, "params")
+    assert least == most == space.sample(random.Random(0)).cost(task).params
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(UnknownName, match="unknown space 'smal'; did you mean 'small'"):
         find_space("smal")
@@ -86,4 +120,8 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("schema: 1\nstages: []\nhead: {}\nstages: []\n")
     with pytest.raises(SpecError, match=r"mine\.yaml: line 4, .*'stages' is there twice"):
+        read_space(path)
+    path = tmp_path / "mine.json"
+    path.write_text('{"schema": 1, "stages": [], "stages": []}')
+    with pytest.raises(SpecError, match=r"mine\.json: key 'stages' stands there twice"):
         read_space(path)

@@ -118,8 +118,14 @@ def test_processes_are_kept_for_the_next_job(executor, works):
 
 
 def test_a_bug_ends_the_run_with_its_traceback(executor, works):
-    with pytest.raises(Crash, match="ZeroDivisionError: a bug"):
-        run(executor, [works.Count(1, "bug")])
+    with pytest.raises(Crash, match=r"TypeError: .* missing 2 required positional arguments"):
+        run(executor, [partial(Accuracy())])  # without an architecture and a task
+
+
+def test_a_bug_of_a_plugin_is_the_jobs_failure(executor, works):
+    _, ends = run(executor, [works.Count(1, "bug"), works.Count(1)])
+    assert re.fullmatch(r"plugin .*works\.py: line \d+: ZeroDivisionError: a bug", ends[0])
+    assert ends[1] is None
 
 
 def test_an_error_of_the_listener_ends_the_run(executor, works):
