@@ -4,7 +4,8 @@
 
 Regret is the best accuracy of the table less the true accuracy of the candidate that looks best so
 far, in points: `exact` with true accuracies as signals, `one run` with those of one training each.
-`plain-tpe` is what a user of Optuna writes: a categorical for each gene, repetitions failed.
+`plain-tpe` and `plain-nsga2` are what a user of Optuna writes: a categorical for each gene,
+repetitions failed.
 Hypervolume is that of accuracy and latency, as a share of the whole table's. Means over seeds.
 """
 
@@ -32,9 +33,11 @@ QUERIES = 100
 AT = (25, 50, 100)
 FRONT_AT = (50, 100, 300)
 GOALS = ("max", "min")
+UNFIT = {"exact": ("plain-nsga2",), "one run": ("plain-nsga2",), "front": ("deepest", "ridge")}
 SLOW = ("gp",)  # takes minutes for what the others do in seconds
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8b929a", "#000")
-STUCK = 20  # repetitions in a row after which plain TPE draws at random
+PLAIN = {"plain-tpe": optuna.samplers.TPESampler, "plain-nsga2": optuna.samplers.NSGAIISampler}
+STUCK = 20  # repetitions in a row after which a plain sampler draws at random
 RIDGE = 50  # trained networks from which the ridge regression is learned
 
 
@@ -79,19 +82,20 @@ def ridge(known: Table, seed: int, signals: dict[str, float]) -> list[str]:
     return [names[i] for i in [*first, *rest]]
 
 
-def plain_tpe(known: Table, seed: int, signals: dict[str, float], count: int) -> list[str]:
-    """Return the digests that Optuna's TPE asks for, each once; where it is stuck, random ones."""
-    tpe, random = optuna.samplers.TPESampler(seed=seed), optuna.samplers.RandomSampler(seed)
-    study, queried, repeated = optuna.create_study(direction="maximize"), [], 0
+def plain(known: Table, run: Run, accuracies: dict[str, float], count: int) -> list[str]:
+    """Return the digests that Optuna's sampler asks for, each once; random ones if it is stuck."""
+    sampler, random = PLAIN[run.searcher](seed=run.seed), optuna.samplers.RandomSampler(run.seed)
+    directions = ["maximize", "minimize"][: 1 + (run.signal == "front")]
+    study, queried, repeated = optuna.create_study(directions=directions), [], 0
     while len(queried) < count:
-        study.sampler = tpe if repeated < STUCK else random
+        study.sampler = sampler if repeated < STUCK else random
         trial = study.ask()
         digest = known.space.draw(trial.suggest_categorical).digest
         if digest in queried:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             repeated += 1
         else:
-            study.tell(trial, signals[digest])
+            study.tell(trial, (accuracies[digest], known.truth[digest][1])[: len(directions)])
             queried.append(digest)
             repeated = 0
     return queried
@@ -105,8 +109,8 @@ def digests(run: Run, known: Table, count: int) -> list[str]:
         return deepest(known)[:count]
     if run.searcher == "ridge":
         return ridge(known, run.seed, accuracies)[:count]
-    if run.searcher == "plain-tpe":
-        return plain_tpe(known, run.seed, accuracies, count)
+    if run.searcher in PLAIN:
+        return plain(known, run, accuracies, count)
     objectives = (ACCURACY, LATENCY) if run.signal == "front" else (ACCURACY,)
     study = Study(known.space, known.task, objectives, sampler=run.searcher, seed=run.seed)
     queried = []
@@ -146,7 +150,10 @@ def _volumes(table: Table, queried: list[str]) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
-        "searchers", nargs="*", metavar="NAME", help="samplers, plain-tpe, deepest, ridge"
+        "searchers",
+        nargs="*",
+        metavar="NAME",
+        help="samplers, plain-tpe, plain-nsga2, deepest, ridge",
     )
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=2)
@@ -155,13 +162,13 @@ def main() -> None:
     parser.add_argument("--out", default="runs/search_quality.html")
     options = parser.parse_args()
     quick = [name for name in SAMPLERS if name not in SLOW]
-    searchers = options.searchers or [*quick, "plain-tpe", "deepest", "ridge"]
+    searchers = options.searchers or [*quick, *PLAIN, "deepest", "ridge"]
     print(f"means over {options.seeds} seeds, and half the width of their 95 % interval")
     figures = []
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
         for known in options.tables:
             for signal in options.signals:
-                names = [n for n in searchers if signal != "front" or n in SAMPLERS]
+                names = [n for n in searchers if n not in UNFIT[signal]]
                 curves = {}
                 for name in names:
                     runs = [Run(known, name, signal, seed) for seed in range(options.seeds)]

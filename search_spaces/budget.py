@@ -29,7 +29,7 @@ class Budget:
         size_bytes: bytes of the parameters as 32-bit floats.
 
     Raises:
-        BudgetError: a limit is no positive number.
+        BudgetError: a limit is negative, or no number.
     """
 
     params: int | None = None
@@ -39,8 +39,8 @@ class Budget:
     def __post_init__(self) -> None:
         for f in fields(self):
             limit = getattr(self, f.name)
-            if limit is not None and not (isinstance(limit, Real) and float(limit) > 0):
-                raise BudgetError(f"`{f.name}` (={limit!r}) of a budget must be a positive number")
+            if limit is not None and not (isinstance(limit, Real) and float(limit) >= 0):
+                raise BudgetError(f"`{f.name}` (={limit!r}) of a budget must be a number from 0 on")
 
     def broken(self, cost: Cost) -> Iterator[tuple[str, int, int]]:
         """Iterate over the broken limits: name, value, limit."""
