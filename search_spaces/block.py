@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import Field, dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .cost import Cost, Size, shrink
@@ -145,6 +145,22 @@ class Menu:
     def kind(self) -> str:
         """The block's registered name."""
         return kind_of(self.block)
+
+    @cached_property
+    def choices(self) -> dict[str, tuple[Value, ...]]:
+        """The values of every field, those that are not searched included."""
+        fixed: dict[str, Any] = {f.name: (f.default,) for f in _fields(self.block)}
+        return fixed | dict(self.knobs)
+
+    def holds(self, block: Block) -> bool:
+        """Return whether `block`, one of this class, is a variant."""
+        return all(getattr(block, name) in values for name, values in self.choices.items())
+
+    def apart(self, other: Menu) -> bool:
+        """Return whether no block is a variant of both."""
+        if self.block is not other.block:
+            return True
+        return any(set(v).isdisjoint(other.choices[name]) for name, v in self.choices.items())
 
 
 def kind_of(block: type[Block]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from itertools import combinations
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,7 +52,11 @@ class StageSpace:
         width: output widths, ascending.
         depth: numbers of blocks, ascending.
         stride: of the first block.
-        blocks: the menus from which every block of the stage is chosen by itself.
+        blocks: the menus from which every block of the stage is chosen by itself; several may be
+            of one kind, with no variant in common.
+
+    Raises:
+        SpecError: an illegal or missing choice, or a variant in two menus.
     """
 
     width: tuple[int, ...]
@@ -64,16 +69,40 @@ class StageSpace:
         _check_ascending("depth", self.depth)
         if type(self.stride) is not int or self.stride not in (1, 2):
             raise SpecError(f"`stride` (={self.stride}) of a stage must be 1 or 2")
+        if not self.labels:
+            raise SpecError("`blocks` of a stage must hold at least one block")
+        for one, other in combinations(self.blocks, 2):
+            if not one.apart(other):
+                raise SpecError(
+                    f"`blocks` holds {one.kind} twice with variants in common, so that these would "
+                    "count twice: let the two differ in all choices of some knob"
+                )
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """What a gene calls each menu: its kind, the second one of a kind "mbconv#2"."""
         kinds = [menu.kind for menu in self.blocks]
-        if not kinds or len(set(kinds)) < len(kinds):
-            raise SpecError(
-                f"`blocks` needs distinct kinds, but got {kinds}: give a kind once, with a list of "
-                "choices for each knob"
-            )
+        earlier = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
+        return tuple(f"{k}#{n + 1}" if n else k for k, n in zip(kinds, earlier, strict=True))
+
+    def label(self, block: Block) -> str:
+        """Return the label of the menu that holds `block`, or its kind if none does."""
+        menus = self._labelled.get(type(block), [])
+        if len(menus) > 1:
+            menus = [(label, menu) for label, menu in menus if menu.holds(block)]
+        return menus[0][0] if menus else kind_of(type(block))
+
+    @cached_property
+    def _labelled(self) -> dict[type[Block], list[tuple[str, Menu]]]:
+        """The menus of each class."""
+        found: dict[type[Block], list[tuple[str, Menu]]] = {}
+        for label, menu in zip(self.labels, self.blocks, strict=True):
+            found.setdefault(menu.block, []).append((label, menu))
+        return found
 
 
 class _Slot(NamedTuple):
-    """The decisions of one block: its kind, and for each kind its class and its knobs' genes."""
+    """The decisions of one block: its menu, and for each one its class and its knobs' genes."""
 
     kind: Gene
     knobs: dict[str, tuple[type[Block], tuple[str, ...], tuple[Gene, ...]]]
@@ -165,7 +194,7 @@ class Space:
         Raises:
             SpecError: `arch` is not of this space; the message names the first gene that differs.
         """
-        values = _values(arch)
+        values = _values(arch, self.stages)
         active: Genes = {}
 
         def recall(name: str, choices: tuple[Any, ...]) -> Any:
@@ -279,7 +308,7 @@ class Space:
     def _plan(self) -> tuple[Gene, Gene, list[tuple[Gene, Gene, list[_Slot]]], Gene]:
         stages = []
         for i, stage in enumerate(self.stages):
-            slots = [_slot(f"s{i}.b{j}", stage.blocks) for j in range(max(stage.depth))]
+            slots = [_slot(f"s{i}.b{j}", stage) for j in range(max(stage.depth))]
             width, depth = Gene(f"s{i}.width", stage.width), Gene(f"s{i}.depth", stage.depth)
             stages.append((width, depth, slots))
         ends = Gene("stem.width", self.stem_width), Gene("head.width", self.head_width)
@@ -331,26 +360,26 @@ def _legal(menu: Menu, path: str) -> Iterator[Block]:
         raise SpecError(f"{path}: {menu.kind}: {error}") from None
 
 
-def _slot(prefix: str, menus: tuple[Menu, ...]) -> _Slot:
+def _slot(prefix: str, stage: StageSpace) -> _Slot:
     knobs = {}
-    for menu in menus:
-        genes = [Gene(f"{prefix}.{menu.kind}.{knob}", choices) for knob, choices in menu.knobs]
-        knobs[menu.kind] = menu.block, tuple(knob for knob, _ in menu.knobs), tuple(genes)
+    for label, menu in zip(stage.labels, stage.blocks, strict=True):
+        genes = [Gene(f"{prefix}.{label}.{knob}", choices) for knob, choices in menu.knobs]
+        knobs[label] = menu.block, tuple(knob for knob, _ in menu.knobs), tuple(genes)
     return _Slot(Gene(f"{prefix}.kind", tuple(knobs)), knobs)
 
 
-def _values(arch: Arch) -> Genes:
-    """Return the genes that `arch` would have in any space."""
+def _values(arch: Arch, stages: tuple[StageSpace, ...]) -> Genes:
+    """Return the genes that `arch` would have in a space of `stages`, be it of that or not."""
     values: Genes = {"stem.width": arch.stem.width, "head.width": arch.head.width}
     if arch.resolution is not None:
         values["resolution"] = arch.resolution
-    for i, stage in enumerate(arch.stages):
+    for i, (stage, space) in enumerate(zip(arch.stages, stages, strict=False)):
         values |= {f"s{i}.width": stage.width, f"s{i}.depth": len(stage.blocks)}
         for j, block in enumerate(stage.blocks):
-            kind = kind_of(type(block))
-            values[f"s{i}.b{j}.kind"] = kind
+            label = space.label(block)
+            values[f"s{i}.b{j}.kind"] = label
             for name in vars(block):
-                values[f"s{i}.b{j}.{kind}.{name}"] = getattr(block, name)
+                values[f"s{i}.b{j}.{label}.{name}"] = getattr(block, name)
     return values
 
 

@@ -14,7 +14,7 @@ from search_spaces.space import variants
 
 if TYPE_CHECKING:
     from search_spaces.arch import Spec, Task
-    from search_spaces.block import Block, Menu
+    from search_spaces.block import Block
     from search_spaces.cost import Cost, Size
     from search_spaces.space import Space, StageSpace
 
@@ -87,7 +87,7 @@ class _TableOfSize:
             depth = np.array(stage.depth)[self._choice(rows, f"s{i}.depth")]
             preactivated = np.array([block.preactivated for block in _blocks(stage)])
             for j in range(max(stage.depth)):
-                block = self._block(rows, f"s{i}.b{j}", stage.blocks)
+                block = self._block(rows, f"s{i}.b{j}", stage)
                 found = self._later[i][block, width] if j else self._first[i][block, c_in, width]
                 total = total + found * (depth > j)[:, None]
                 last = np.where(depth > j, preactivated[block], last)
@@ -102,14 +102,14 @@ class _TableOfSize:
         index: Array = np.maximum(rows[:, self._place[gene]].astype(int), 0)
         return index
 
-    def _block(self, rows: Array, slot: str, menus: tuple[Menu, ...]) -> Array:
+    def _block(self, rows: Array, slot: str, stage: StageSpace) -> Array:
         """Return (N,) the index of the block among all of the stage, as `_blocks` counts them."""
         kind = self._choice(rows, f"{slot}.kind")
         index, start = np.zeros(len(rows), dtype=int), 0
-        for code, menu in enumerate(menus):
+        for code, (label, menu) in enumerate(zip(stage.labels, stage.blocks, strict=True)):
             variant, size = np.zeros(len(rows), dtype=int), 1
             for knob, choices in menu.knobs:
-                variant += size * self._choice(rows, f"{slot}.{menu.kind}.{knob}")
+                variant += size * self._choice(rows, f"{slot}.{label}.{knob}")
                 size *= len(choices)
             index = np.where(kind == code, start + variant, index)
             start += size

@@ -13,7 +13,7 @@ from search_spaces.blocks.mbconv import MBConv
 from search_spaces.errors import SpecError
 from search_spaces.heads import Head
 from search_spaces.space import Space, StageSpace
-from search_spaces.spaces import SPACES, space_for
+from search_spaces.spaces import SPACES, space_for, space_from_plain, space_to_plain
 from search_spaces.stems import Stem
 from search_spaces.testing import archs
 
@@ -30,8 +30,37 @@ TINY = Space(
     head=Head(),
     head_width=(0, 32),
 )
+MBCONVS = MBConv.over(kernel=(3,), **PLAIN), MBConv.over(kernel=(5,), expand=(6,), se=(True,))
+TWINS = replace(  # a kind twice in a menu
+    TINY, name="twins", stages=(StageSpace((8, 16), (1, 2), 2, (*MBCONVS, FE.over(**PLAIN))),)
+)
 SIZED = replace(TINY, name="sized", resolution=(8, 12, 16))
 seeds = st.integers(0, 2**32).map(random.Random)
+
+
+class TestMenusOfOneKind:
+    def test_each_has_genes_of_its_own(self):
+        choices = {gene.name: gene.choices for gene in TWINS.genes()}
+        assert choices["s0.b0.kind"] == ("mbconv", "mbconv#2", "fe")
+        assert not [name for name in choices if name.startswith("s0.b0.mbconv#2")]  # all fixed
+        conditions = TWINS.conditions()
+        assert conditions["s0.b0.mbconv.expand"] == ("s0.b0.kind", ("mbconv",))
+
+    def test_every_architecture_is_there_once_and_comes_back(self):
+        archs = list(TWINS.enumerate())
+        assert len({arch.digest for arch in archs}) == len(archs) == TWINS.size()
+        assert all(TWINS.decode(TWINS.encode(arch)) == arch for arch in archs)
+        assert space_from_plain(space_to_plain(TWINS)) == TWINS
+
+    def test_a_block_of_none_of_them_is_refused(self):
+        arch = replace(TWINS, stages=(StageSpace((8,), (1,), 2, (MBConv.over(kernel=(7,)),)),))
+        with pytest.raises(SpecError, match="twins: the architecture's fixed parts differ"):
+            TWINS.encode(arch.sample(random.Random(0)))
+
+    def test_variants_in_common_are_refused(self):
+        with pytest.raises(SpecError, match="`blocks` holds mbconv twice with variants in common"):
+            StageSpace((8,), (1,), 1, (MBConv.over(kernel=(3, 5)), MBConv.over(expand=(6,))))
+        assert MBCONVS[0].apart(FE.over())
 
 
 class TestDraw:
@@ -169,7 +198,7 @@ class TestRules:
             (lambda: StageSpace((16, 8), (1,), 1, (MBConv.over(),)), "`width` .* must ascend"),
             (lambda: StageSpace((16,), (), 1, (MBConv.over(),)), "`depth` .* must ascend"),
             (lambda: StageSpace((16,), (1,), 4, (MBConv.over(),)), "`stride` .=4."),
-            (lambda: StageSpace((16,), (1,), 1, ()), "`blocks` needs distinct kinds"),
+            (lambda: StageSpace((16,), (1,), 1, ()), "`blocks` of a stage must hold at least one"),
             (lambda: MBConv.over(kernal=(3,)), "mbconv has no knob 'kernal'"),
             (lambda: MBConv.over(kernel=(3, 3)), "mbconv.kernel needs distinct choices"),
             (lambda: MBConv.over(kernel=("3",)), "`kernel` .='3'. must be of type int"),

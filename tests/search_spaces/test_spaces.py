@@ -57,7 +57,7 @@ def test_files_may_give_resolutions(given, found):
         ),
         (
             {"stages": [{"width": 8, "blocks": ["mbconv", "mbconv"]}]},
-            r"\$.stages\[0\]: `blocks` needs distinct kinds, .*: give a kind once, with a list",
+            r"\$.stages\[0\]: `blocks` holds mbconv twice with variants in common",
         ),
         ({"schema": 2}, r"\$.schema: expected 1, but got 2"),
         ({"stagse": []}, r"\$: unknown key 'stagse'; did you mean 'stages'"),

@@ -30,6 +30,7 @@ from search_spaces.subspace import Subspace
 SMALL, TASK = SPACES["small"], Task(10, (1, 4, 4))
 MENUS = (
     MBConv.over(kernel=(3, 5), expand=(2,), se=(False,)),
+    MBConv.over(kernel=(7,), expand=(2,), se=(False,)),
     ShuffleV2.over(kernel=(3,)),
     EESP.over(branches=(2,), dilation=(2, 3), se=(True,)),
     CSC.over(kernel=(3,), dilation=(1,), expand=(1, 2), se=(False,)),

@@ -9,6 +9,8 @@ from nas.samplers import Problem
 from nas.samplers._costs import COUNTED
 from nas.samplers._genome import DORMANT, Genome, parameter
 from search_spaces.arch import Task
+from search_spaces.blocks.mbconv import MBConv
+from search_spaces.space import StageSpace
 from search_spaces.spaces import SPACES
 
 MIXED = Genome.flat(
@@ -25,9 +27,15 @@ MIXED = Genome.flat(
 
 
 SIZED = replace(SPACES["small"], name="sized", resolution=(32, 48, 64))
+MBCONVS = MBConv.over(kernel=(3,)), MBConv.over(kernel=(5, 7), expand=(6,))
+TWINS = replace(  # a kind twice in a menu
+    SPACES["small"], name="twins", stages=(StageSpace((8, 16), (1, 2, 3), 2, MBCONVS),) * 2
+)
 
 
-@pytest.fixture(params=[SPACES["small"], SPACES["mobile"], SIZED], ids=lambda space: space.name)
+@pytest.fixture(
+    params=[SPACES["small"], SPACES["mobile"], SIZED, TWINS], ids=lambda space: space.name
+)
 def problem(request):
     task = Task(10, (3, 64, 64))
     return Problem(request.param, task, (Metric("accuracy", "max"),))
