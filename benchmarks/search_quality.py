@@ -33,6 +33,7 @@ QUERIES = 100
 AT = (25, 50, 100)
 FRONT_AT = (50, 100, 300)
 GOALS = ("max", "min")
+# whom a signal says nothing of, unless asked for by name: NSGA-II is for fronts, the others are not
 UNFIT = {"exact": ("plain-nsga2",), "one run": ("plain-nsga2",), "front": ("deepest", "ridge")}
 SLOW = ("gp",)  # takes minutes for what the others do in seconds
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8b929a", "#000")
@@ -158,7 +159,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--tables", nargs="*", default=list(TABLES))
-    parser.add_argument("--signals", nargs="*", default=["exact", "one run", "front"])
+    parser.add_argument("--signals", nargs="*", choices=list(UNFIT), default=list(UNFIT))
     parser.add_argument("--out", default="runs/search_quality.html")
     options = parser.parse_args()
     quick = [name for name in SAMPLERS if name not in SLOW]
@@ -168,7 +169,7 @@ def main() -> None:
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
         for known in options.tables:
             for signal in options.signals:
-                names = [n for n in searchers if n not in UNFIT[signal]]
+                names = options.searchers or [n for n in searchers if n not in UNFIT[signal]]
                 curves = {}
                 for name in names:
                     runs = [Run(known, name, signal, seed) for seed in range(options.seeds)]

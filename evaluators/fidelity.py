@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .data import Images, Split
 
 FIDELITIES = {
-    "auto": "epochs, or data where there are too few epochs for as many rungs",
+    "auto": "epochs, or data if that has more rungs",
     "epochs": "a ninth, a third and all of the epochs",
     "data": "a ninth, a third and all of the training images",
     "resolution": "images of fewer pixels, then all of them",
@@ -73,9 +73,8 @@ def rungs(kind: str, epochs: int, *, images: int, side: int, eta: int = 3) -> tu
 
     Each costs about `eta` times as much as the one before. In epochs: a ninth, a third, all of
     them. In data or resolution, every rung has the same number of epochs, on a ninth, a third and
-    all of the images, or on images of fewer pixels, a side being at least half of the whole. Few
-    epochs, of many images, cannot be parted so; what "auto" takes is data where that has more rungs
-    than epochs have.
+    all of the images, or on images of fewer pixels, a side being at least half of the whole. What
+    "auto" takes is epochs, or data if that has more rungs: where epochs are few and long.
 
     Args:
         kind: what grows, one of `FIDELITIES`.

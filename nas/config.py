@@ -51,7 +51,7 @@ class SearchConfig:
             the best, "none" trains all to the end.
         eta: one in how many goes on from a rung to the next, which costs that many times as much.
         fidelity: what grows from rung to rung: "epochs", the share of the training "data", or the
-            images' "resolution"; "auto" is data where there are too few epochs for as many rungs.
+            images' "resolution"; "auto" is epochs, or data if that has more rungs.
         budget_params: most parameters.
         budget_macs: most multiply-adds at batch 1.
         budget_latency: longest latency in milliseconds, of the first target, or by target's name.
@@ -176,12 +176,15 @@ class SearchConfig:
                 for value in self._each(name):
                     if not isinstance(value, kind) or isinstance(value, bool):
                         raise ConfigError(f"`{name}` (={value!r}) must be a {wanted}")
+                if kind is Integral and getattr(self, name) is not None:
+                    object.__setattr__(self, name, int(getattr(self, name)))  # NumPy's, for JSON
 
     def _each(self, name: str) -> Iterable[Any]:
-        """Return what was given for an option, a value a target if it is by target."""
+        """Return the values given for an option: none, one, or one for each target."""
         value = getattr(self, name)
         each = value.values() if isinstance(value, Mapping) else [value]
-        return [one for one in each if one is not None]
+        optional = name == "timeout" or getattr(SearchConfig, name) is None
+        return [one for one in each if one is not None or not optional]
 
     def refuse_ignored(self) -> None:
         """Refuse what a new search would ignore; one that has moved away from Ray may hold it.

@@ -113,6 +113,7 @@ class Exploration:
         """Return whether a promotion would come to its rung before the time is up.
 
         What is cut off tells little, and an epoch of many images runs far into the finalists' time.
+        By the images per second of the training so far; validation and start are left out.
         """
         left, known = self._clock.left(SHARE), self._known[promotion.number]
         speed = known.metrics.get("images_per_s")

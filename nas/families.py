@@ -96,10 +96,13 @@ def _nearest(model: Arch, kind: str, inside: Subspace, wide: float, deep: float)
         if gene in wanted:
             return min(choices, key=lambda choice: abs(choice - wanted[gene]))
         stage, unit, *_, name = gene.split(".")
-        if name == "kind":
-            return kind
         units = shapes[int(stage[1:])].units
-        knob = getattr(units[min(int(unit[1:]), len(units) - 1)].spec, name)
+        spec = units[min(int(unit[1:]), len(units) - 1)].spec
+        if name == "kind":  # of several menus of the kind the one that holds the unit, if any
+            stage_space = inside.space.stages[int(stage[1:])]
+            label = stage_space.label(spec) if isinstance(spec, Block) else kind
+            return label if label in choices and label.partition("#")[0] == kind else kind
+        knob = getattr(spec, name)
         if knob in choices or isinstance(knob, str):  # no other word is nearer
             return knob if knob in choices else choices[0]
         return min(choices, key=lambda choice: abs(choice - knob))

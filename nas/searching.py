@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -194,7 +194,9 @@ def _run(setup: Setup, directory: Path, progress: Progress, mirror: Mirror | Non
         update_run(directory, study=study.name)
     shape = {"classes": task.classes, "shape": list(task.shape)}
     targets = [target.to_plain() for target in setup.targets]
-    update_run(directory, space=space.name, task=shape, targets=targets, status="running")
+    rungs = [asdict(rung) for rung in setup.rungs]
+    about = {"space": space.name, "task": shape, "targets": targets, "rungs": rungs}
+    update_run(directory, **about, status="running")
     clock = Clock(directory, config.timeout, setup.executor.workers)
     finals = Finals(setup, study, clock, directory, progress)
     status = "failed"

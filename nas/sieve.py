@@ -16,6 +16,7 @@ from evaluators.quiet import working
 from evaluators.target import torch_threads
 from search_spaces.errors import CandidateError
 from search_spaces.network import build
+from search_spaces.plugins import blame
 
 from .config import ConfigError
 
@@ -80,8 +81,16 @@ class Sieve:
         """Return the score of `arch`; more is better.
 
         Raises:
-            CandidateError: it is not finite.
+            CandidateError: it is not finite, or a block of the user's own fails.
         """
+        try:
+            return self._score(arch)
+        except Exception as error:
+            if reason := blame(error):
+                raise CandidateError(reason) from error
+            raise
+
+    def _score(self, arch: Arch) -> float:
         with working(), torch_threads(1), spending("scoring"):  # one thread: one order of sums
             network = build(arch, self.task, self.seed)
             batch = _first_batch(self.data.sized(arch.resolution))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from itertools import islice
+from math import isclose, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 500  # proposals in a row that are known before the space is taken to be exhausted
 _PATIENCE = 20  # proposals in a row that are twins before random ones are tried
-_ANOTHER = "`storage` holds trials of another {}, so name another database: {}"
+_OTHERS = "`storage` holds trials of {}, so name another database: {}"
 _FEW = 10_000  # architectures of a space that are all looked at to find one that is left
 
 
@@ -194,8 +195,8 @@ class Study:
         """
         if self._numbers.get(candidate.arch.digest) != candidate.number:
             raise StudyError(f"candidate {candidate.number} must be one that this study returned")
-        ended = self._rows.get(candidate.number, {}).get("state", "paused")
-        if ended != "paused":
+        known = self._trials.told.get(candidate.number)
+        if known and (ended := known.user_attrs["outcome"]) != "paused":
             raise StudyError(
                 f"candidate {candidate.number} has ended as {ended}: only one that is paused is "
                 "told of again"
@@ -276,18 +277,21 @@ class Study:
             try:
                 self.space.encode(arch)
             except SpecError as error:
-                raise StudyError(_ANOTHER.format("space", error)) from None
-            params, macs = arch.cost(self.task).params, arch.cost(self.task).macs
-            if (params, macs) != (attrs["params"], attrs["macs"]):
+                raise StudyError(_OTHERS.format("another space", error)) from None
+            cost = arch.cost(self.task)
+            if (cost.params, cost.macs) != (attrs["params"], attrs["macs"]):
                 told = (
-                    f"{arch.digest} has {params:,} parameters and {macs:,} MACs for {self.task}, "
-                    f"but {attrs['params']:,} and {attrs['macs']:,} there"
+                    f"{arch.digest} has {cost.params:,} parameters and {cost.macs:,} MACs for "
+                    f"{self.task}, but {attrs['params']:,} and {attrs['macs']:,} there"
                 )
-                raise StudyError(_ANOTHER.format("task", told))
-            missing = [m.name for m in self.objectives if m.name not in attrs["metrics"]]
-            if missing and attrs["outcome"] in TRAINED:
-                told = f"candidate {attrs['number']} has no {missing[0]!r}"
-                raise StudyError(_ANOTHER.format("objective", told))
+                raise StudyError(_OTHERS.format("another task, or counted otherwise", told))
+            names = [metric.name for metric in self.objectives]
+            figures = [attrs["metrics"].get(name, nan) for name in names]
+            if attrs["outcome"] in TRAINED and not all(map(isclose, figures, trial.values)):
+                told = (
+                    f"candidate {attrs['number']} has {attrs['metrics']}, in order {trial.values}"
+                )
+                raise StudyError(_OTHERS.format(f"other objectives than {names}", told))
 
     def _objective(self, metric: Metric, metrics: Mapping[str, float]) -> float:
         """Return an objective; where it was not measured, the worst that was told so far."""

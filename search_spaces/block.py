@@ -147,20 +147,20 @@ class Menu:
         return kind_of(self.block)
 
     @cached_property
-    def choices(self) -> dict[str, tuple[Value, ...]]:
+    def _choices(self) -> dict[str, tuple[Value, ...]]:
         """The values of every field, those that are not searched included."""
         fixed: dict[str, Any] = {f.name: (f.default,) for f in _fields(self.block)}
         return fixed | dict(self.knobs)
 
     def holds(self, block: Block) -> bool:
         """Return whether `block`, one of this class, is a variant."""
-        return all(getattr(block, name) in values for name, values in self.choices.items())
+        return all(getattr(block, name) in values for name, values in self._choices.items())
 
     def apart(self, other: Menu) -> bool:
         """Return whether no block is a variant of both."""
         if self.block is not other.block:
             return True
-        return any(set(v).isdisjoint(other.choices[name]) for name, v in self.choices.items())
+        return any(set(v).isdisjoint(other._choices[name]) for name, v in self._choices.items())
 
 
 def kind_of(block: type[Block]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from math import lcm
+from math import floor, inf, lcm
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -39,8 +39,12 @@ class Budget:
     def __post_init__(self) -> None:
         for f in fields(self):
             limit = getattr(self, f.name)
-            if limit is not None and not (isinstance(limit, Real) and float(limit) >= 0):
+            if limit is None:
+                continue
+            number = isinstance(limit, Real) and not isinstance(limit, bool)
+            if not (number and 0 <= float(limit) < inf):
                 raise BudgetError(f"`{f.name}` (={limit!r}) of a budget must be a number from 0 on")
+            object.__setattr__(self, f.name, floor(limit))  # costs are whole: 3.6e6 is as good
 
     def broken(self, cost: Cost) -> Iterator[tuple[str, int, int]]:
         """Iterate over the broken limits: name, value, limit."""
@@ -56,7 +60,9 @@ class Budget:
     def used(self, cost: Cost) -> float:
         """Return the largest share of a limit that `cost` takes; 0 without limits."""
         limits = {f.name: getattr(self, f.name) for f in fields(self)}
-        return max((getattr(cost, n) / v for n, v in limits.items() if v is not None), default=0)
+        return max(
+            (getattr(cost, n) / max(v, 1) for n, v in limits.items() if v is not None), default=0
+        )
 
 
 NO_LIMIT = Budget()

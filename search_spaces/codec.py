@@ -9,7 +9,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from .block import BLOCKS, Block, kind_of
-from .errors import NasError, SpecError
+from .errors import NasError, SpecError, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,9 +102,11 @@ def block_named(kind: Any, path: str) -> type[Block]:
     """Return the block registered as `kind`, or say at which `path` an unknown one stands."""
     try:
         return BLOCKS[kind]
+    except UnknownName as error:
+        hint = "one of your own comes with --plugin FILE, or `read_plugin(...).load()`"
+        raise SpecError(f"{path}.kind: {error}; {hint}") from None
     except (NasError, TypeError) as error:
-        hint = "; one of your own comes with --plugin FILE"
-        raise SpecError(f"{path}.kind: {error}{hint}") from None
+        raise SpecError(f"{path}.kind: {error}") from None
 
 
 @cache

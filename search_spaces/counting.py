@@ -103,8 +103,11 @@ class Walks:
         return move.cost + self.least[move.to] - self.least[place]
 
     def _explore(self, start: Place) -> None:
-        """Enter `start` and all places that it leads to, those first."""
-        waiting, ways = [start], {start: list(self._ways(start))}  # deeper than Python's own stack
+        """Enter `start` and all places that it leads to, those first.
+
+        Without recursion: networks may be deeper than Python's stack.
+        """
+        waiting, ways = [start], {start: list(self._ways(start))}
         while waiting:
             moves = ways[place := waiting[-1]]
             for move in moves:
@@ -115,7 +118,7 @@ class Walks:
             else:
                 self.least[place] = min(move.cost + self.least[move.to] for move in moves)
                 self.most[place] = max(move.cost + self.most[move.to] for move in moves)
-                self.moves[waiting.pop()] = moves
+                self.moves[waiting.pop()] = ways.pop(place)
 
     def _ways(self, place: Place) -> Iterator[Move]:
         space, side = self.space, place.resolution

@@ -72,7 +72,9 @@ class Plugin:
         line = self.line_of(error)
         place = f"{self.path}: line {line}" if line else str(self.path)
         kind = "" if isinstance(error, NasError) else f"{type(error).__name__}: "
-        text = error.msg if isinstance(error, SyntaxError) else error
+        text = " ".join(str(error).split())
+        if isinstance(error, SyntaxError) and error.filename == str(self.path):
+            text = error.msg
         return f"plugin {place}: {kind}{text}"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import combinations
-from math import prod
+from math import log10, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .arch import Arch, Stage, check_resolution
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .stems import Stem
     from .subspace import Subspace
 
-_MOST = 1e300
+_MOST = 290  # digits of a number of architectures; within a budget, floats count them
 Choose = Callable[[str, tuple[Any, ...]], Any]
 Genes = dict[str, Value]
 
@@ -121,6 +121,10 @@ class Space:
         head_width: widths of the head's convolution, ascending; 0 is none.
         resolution: sides of the square images, ascending; without any, architectures are for
             images of any size.
+
+    Raises:
+        SpecError: a field breaks a rule, a block cannot take a width, or there are more
+            architectures than can be counted.
     """
 
     name: str
@@ -141,10 +145,10 @@ class Space:
         if not self.stages:
             raise SpecError("`stages` of a space must hold at least one stage")
         self._check_channels()
-        if self.size() > _MOST:
+        if sum(max(stage.depth) * log10(_variants(stage)) for stage in self.stages) > _MOST:
             raise SpecError(
-                f"a space must hold at most {_MOST:.0e} architectures, for they are counted with "
-                "floating point: give less depth or fewer choices of blocks"
+                f"a space must hold at most 1e{_MOST} architectures: give less depth or fewer "
+                "choices of blocks"
             )
 
     def draw(self, choose: Choose) -> Arch:
@@ -182,8 +186,8 @@ class Space:
                 sometimes, several = len(deep[1]) < len(stage.depth), len(slot.knobs) > 1
                 if sometimes:
                     found[slot.kind.name] = deep
-                for kind, (_, _, genes) in slot.knobs.items():
-                    wakes = (slot.kind.name, (kind,)) if several else deep
+                for label, (_, _, genes) in slot.knobs.items():
+                    wakes = (slot.kind.name, (label,)) if several else deep
                     if several or sometimes:
                         found |= {gene.name: wakes for gene in genes}
         return {gene.name: found[gene.name] for gene in self._genes if gene.name in found}
@@ -373,10 +377,10 @@ def _values(arch: Arch, stages: tuple[StageSpace, ...]) -> Genes:
     values: Genes = {"stem.width": arch.stem.width, "head.width": arch.head.width}
     if arch.resolution is not None:
         values["resolution"] = arch.resolution
-    for i, (stage, space) in enumerate(zip(arch.stages, stages, strict=False)):
+    for i, (stage, offered) in enumerate(zip(arch.stages, stages, strict=False)):
         values |= {f"s{i}.width": stage.width, f"s{i}.depth": len(stage.blocks)}
         for j, block in enumerate(stage.blocks):
-            label = space.label(block)
+            label = offered.label(block)
             values[f"s{i}.b{j}.kind"] = label
             for name in vars(block):
                 values[f"s{i}.b{j}.{label}.{name}"] = getattr(block, name)
@@ -384,8 +388,12 @@ def _values(arch: Arch, stages: tuple[StageSpace, ...]) -> Genes:
 
 
 def _stage_size(stage: StageSpace) -> int:
-    block: int = sum(prod(len(choices) for _, choices in menu.knobs) for menu in stage.blocks)
-    return len(stage.width) * sum(int(block**depth) for depth in stage.depth)
+    return len(stage.width) * sum(int(_variants(stage) ** depth) for depth in stage.depth)
+
+
+def _variants(stage: StageSpace) -> int:
+    """Return how many blocks may stand at each place of a stage."""
+    return sum(prod(len(choices) for _, choices in menu.knobs) for menu in stage.blocks)
 
 
 @cache

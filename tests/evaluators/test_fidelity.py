@@ -63,6 +63,12 @@ def test_rungs_grow_to_the_whole_training(
         assert low.resolution < (high.resolution or side) or kind != "resolution"
 
 
+def test_a_rung_says_what_it_takes_from_another() -> None:
+    low, middle, whole = rungs("data", 9, images=54_000, side=28)
+    assert middle.epochs_since(low) == pytest.approx(1)  # three epochs on a third
+    assert whole.epochs_since(middle) == pytest.approx(3)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

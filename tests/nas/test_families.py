@@ -5,6 +5,7 @@ import pytest
 from nas.families import FAMILIES, one_family_each, variant
 from search_spaces.arch import Task
 from search_spaces.block import BLOCKS, kind_of
+from search_spaces.blocks.mbconv import MBConv
 from search_spaces.budget import Budget, fill
 from search_spaces.heads import Head
 from search_spaces.networks import NETWORKS, adapted
@@ -13,6 +14,7 @@ from search_spaces.spaces import SPACES
 from search_spaces.stems import Stem
 
 TASK = Task(10, (1, 28, 28))
+MBCONVS = MBConv.over(kernel=(5,), expand=(3,)), MBConv.over(kernel=(3,), expand=(6,))
 SMALLEST = [
     "mobilenetv2-0.35", "shufflenetv2-0.5", "espnetv2-0.5", "shiftnet-b", "asresnet-w32",
     "fenet-1.0",
@@ -118,3 +120,9 @@ def test_a_warm_start_that_no_shape_brings_within_the_budget_has_a_lower_resolut
         archs = one_family_each(inside)
         assert all(map(inside.allows, archs))
         assert {arch.resolution for arch in archs} == expected
+
+
+def test_of_two_menus_of_a_kind_the_one_is_taken_that_the_network_has():
+    space = replace(SPACES["small"], stages=(StageSpace((8, 16), (1, 2), 2, MBCONVS),) * 3)
+    (arch,) = one_family_each(space.within(Budget(), TASK))
+    assert {(b.kernel, b.expand) for stage in arch.stages for b in stage.blocks} == {(3, 6)}

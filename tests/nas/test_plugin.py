@@ -73,7 +73,8 @@ def test_without_it_the_block_is_unknown(files):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_block_that_fails_in_training_fails_its_candidates(files, toy, tmp_path):
+@pytest.mark.parametrize("options", [(), ("--screen", "snip:0.5")])
+def test_a_block_that_fails_in_training_fails_its_candidates(files, toy, tmp_path, options):
     failing = PLUGIN.replace("        return conv_bn(", "        return Failing(conv_bn(")
     failing = failing.replace('act="relu")', 'act="relu"))') + (
         "class Failing(nn.Sequential):\n"
@@ -86,7 +87,7 @@ def test_a_block_that_fails_in_training_fails_its_candidates(files, toy, tmp_pat
     done = nas(
         *("search", "--data", toy / "images.npz", "--space", files / "space.yaml"),
         *("--plugin", tmp_path / "failing.py", "--trials", 2, "--epochs", 1, "--workers", 1),
-        *("--out", tmp_path / "run", "--json"),
+        *("--out", tmp_path / "run", "--json", *options),
     )
     assert "Traceback" not in done.stderr
     trials = pd.read_csv(tmp_path / "run" / "trials.csv")

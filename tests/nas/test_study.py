@@ -105,8 +105,20 @@ class TestStudy:
         with pytest.raises(StudyError, match=r"trials of another task, .* for 1x28x28, 5 classes,"):
             Study(SMALL, Task(5, (1, 28, 28)), OBJECTIVES, storage=storage)
         renamed = (Metric("top1", "max"), OBJECTIVES[1])
-        with pytest.raises(StudyError, match=r"another objective, .*: candidate 0 has no 'top1'"):
+        with pytest.raises(
+            StudyError, match=r"other objectives than \['top1', .*: candidate 0 has"
+        ):
             Study(SMALL, TASK, renamed, storage=storage)
+
+    def test_objectives_in_another_order_are_refused(self, tmp_path):
+        storage = f"sqlite:///{tmp_path}/study.db"
+        two = (Metric("latency_ms", "min"), Metric("energy_mj", "min"))
+        study = Study(SMALL, TASK, two, storage=storage)
+        study.tell(study.ask(), "complete", {"latency_ms": 1.0, "energy_mj": 2.0})
+        with pytest.raises(
+            StudyError, match=r"other objectives than \['energy_mj', 'latency_ms'\]"
+        ):
+            Study(SMALL, TASK, two[::-1], storage=storage)
 
     def test_candidates_have_the_genes_that_the_sampler_is_told_of(self, sampler, tmp_path):
         storage, budget = f"sqlite:///{tmp_path}/study.db", Budget(params=20_000)

@@ -114,7 +114,12 @@ class TestBudget:
         assert Budget(size_bytes=40).allows(Cost(params=10))
 
 
-@pytest.mark.parametrize("limit", [-1, float("nan"), "3.6M"])
+def test_limits_are_whole():
+    assert Budget(params=3.6e6) == Budget(params=3_600_000)
+    assert SMALL.within(Budget(params=5e4), TASK).size() == SMALL.count(Budget(params=50_000), TASK)
+
+
+@pytest.mark.parametrize("limit", [True, -1, float("nan"), "3.6M"])
 def test_a_limit_that_is_negative_or_no_number_is_refused(limit):
     with pytest.raises(BudgetError, match=r"`params` \(=.*\) of a budget must be a number"):
         Budget(params=limit)

@@ -19,6 +19,7 @@ def write(folder: Path, text: str) -> Path:
         ("x = 1\nx +", r"mine\.py: line 2: SyntaxError: invalid syntax"),
         ("x = 1\n\n1 / 0", r"mine\.py: line 3: ZeroDivisionError: division by zero"),
         ("import sys\nsys.exit(3)", r"line 2: SystemExit: 3"),
+        ("raise ValueError('one\\n  two')", r"line 1: ValueError: one two"),
         ("import no_such_module", r"line 1: ModuleNotFoundError: No module named"),
         (
             "from search_spaces.block import BLOCKS, Block\n"

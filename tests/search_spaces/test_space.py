@@ -60,7 +60,11 @@ class TestMenusOfOneKind:
     def test_variants_in_common_are_refused(self):
         with pytest.raises(SpecError, match="`blocks` holds mbconv twice with variants in common"):
             StageSpace((8,), (1,), 1, (MBConv.over(kernel=(3, 5)), MBConv.over(expand=(6,))))
-        assert MBCONVS[0].apart(FE.over())
+
+    @given(archs(TWINS), archs(TWINS), seeds)
+    def test_children_come_back(self, first, second, rng):
+        for child in (TWINS.mutate(first, rng), TWINS.crossover(first, second, rng)):
+            assert TWINS.decode(TWINS.encode(child)) == child
 
 
 class TestDraw:
