@@ -67,6 +67,11 @@ def check_keys(given: Iterable[str], known: Iterable[str], path: str) -> None:
             raise SpecError(f"{path}: unknown key {key!r}; {hint}known: {', '.join(known)}")
 
 
+def placed(error: SpecError, path: str) -> SpecError:
+    """Return `error` with the `path` of the fault, unless it already has a nearer one."""
+    return SpecError(error if str(error).startswith("$") else f"{path}: {error}")
+
+
 def _tuple(args: tuple[Any, ...], data: Any, path: str) -> tuple[Any, ...]:
     if not isinstance(data, (list, tuple)):
         raise SpecError(f"{path}: expected a list, but got {data!r}")
@@ -95,7 +100,7 @@ def _record(hint: type[Any], data: Any, path: str) -> Any:
     try:
         return hint(**values)
     except SpecError as error:
-        raise SpecError(error if str(error).startswith("$") else f"{path}: {error}") from None
+        raise placed(error, path) from None
 
 
 def block_named(kind: Any, path: str) -> type[Block]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from itertools import combinations
 from math import log10, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .arch import Arch, Stage, check_resolution
-from .block import Block, Menu, Value, kind_of
+from .block import Block, Menu, Value
 from .errors import BudgetError, SpecError
+from .stage_space import StageSpace, check_ascending
 
 if TYPE_CHECKING:
     import random
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .heads import Head
     from .stems import Stem
     from .subspace import Subspace
+
+__all__ = ["Choose", "Gene", "Genes", "Space", "StageSpace", "variants"]
 
 _MOST = 290  # digits of a number of architectures; within a budget, floats count them
 Choose = Callable[[str, tuple[Any, ...]], Any]
@@ -42,63 +44,6 @@ class Gene(NamedTuple):
     def ordered(self) -> bool:
         """Whether the choices are numbers, so that neighbours resemble each other."""
         return all(type(choice) in (int, float) for choice in self.choices)
-
-
-@dataclass(frozen=True)
-class StageSpace:
-    """The choices of one stage.
-
-    Attributes:
-        width: output widths, ascending.
-        depth: numbers of blocks, ascending.
-        stride: of the first block.
-        blocks: the menus from which every block of the stage is chosen by itself; several may be
-            of one kind, with no variant in common.
-
-    Raises:
-        SpecError: an illegal or missing choice, or a variant in two menus.
-    """
-
-    width: tuple[int, ...]
-    depth: tuple[int, ...]
-    stride: int
-    blocks: tuple[Menu, ...]
-
-    def __post_init__(self) -> None:
-        _check_ascending("width", self.width)
-        _check_ascending("depth", self.depth)
-        if type(self.stride) is not int or self.stride not in (1, 2):
-            raise SpecError(f"`stride` (={self.stride}) of a stage must be 1 or 2")
-        if not self.labels:
-            raise SpecError("`blocks` of a stage must hold at least one block")
-        for one, other in combinations(self.blocks, 2):
-            if not one.apart(other):
-                raise SpecError(
-                    f"`blocks` holds {one.kind} twice with variants in common, so that these would "
-                    "count twice: let the two differ in all choices of some knob"
-                )
-
-    @cached_property
-    def labels(self) -> tuple[str, ...]:
-        """What a gene calls each menu: its kind, the second one of a kind "mbconv#2"."""
-        kinds = [menu.kind for menu in self.blocks]
-        earlier = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
-        return tuple(f"{k}#{n + 1}" if n else k for k, n in zip(kinds, earlier, strict=True))
-
-    def label(self, block: Block) -> str:
-        """Return the label of the menu that holds `block`, or its kind if none does."""
-        menus = self._labelled.get(type(block), [])
-        if len(menus) > 1:
-            menus = [(label, menu) for label, menu in menus if menu.holds(block)]
-        return menus[0][0] if menus else kind_of(type(block))
-
-    @cached_property
-    def _labelled(self) -> dict[type[Block], list[tuple[str, Menu]]]:
-        """The menus of each class."""
-        found: dict[type[Block], list[tuple[str, Menu]]] = {}
-        for label, menu in zip(self.labels, self.blocks, strict=True):
-            found.setdefault(menu.block, []).append((label, menu))
-        return found
 
 
 class _Slot(NamedTuple):
@@ -137,15 +82,15 @@ class Space:
 
     def __post_init__(self) -> None:
         if self.resolution:
-            _check_ascending("resolution", self.resolution)
+            check_ascending("resolution", self.resolution)
             for side in self.resolution:
                 check_resolution(side)
-        _check_ascending("stem.width", self.stem_width)
-        _check_ascending("head.width", self.head_width, least=0)
+        check_ascending("stem.width", self.stem_width)
+        check_ascending("head.width", self.head_width, least=0)
         if not self.stages:
             raise SpecError("`stages` of a space must hold at least one stage")
         self._check_channels()
-        if sum(max(stage.depth) * log10(_variants(stage)) for stage in self.stages) > _MOST:
+        if sum(max(stage.depth) * log10(stage.variants) for stage in self.stages) > _MOST:
             raise SpecError(
                 f"a space must hold at most 1e{_MOST} architectures: give less depth or fewer "
                 "choices of blocks"
@@ -226,7 +171,7 @@ class Space:
     def size(self) -> int:
         """Return the number of architectures, in closed form."""
         ends = len(self._sides) * len(self.stem_width) * len(self.head_width)
-        return ends * prod(map(_stage_size, self.stages))
+        return ends * prod(stage.size for stage in self.stages)
 
     def within(self, budget: Budget, task: Task, least: Budget | None = None) -> Subspace:
         """Return the architectures that cost at most `budget` for `task`, and at least `least`.
@@ -387,15 +332,6 @@ def _values(arch: Arch, stages: tuple[StageSpace, ...]) -> Genes:
     return values
 
 
-def _stage_size(stage: StageSpace) -> int:
-    return len(stage.width) * sum(int(_variants(stage) ** depth) for depth in stage.depth)
-
-
-def _variants(stage: StageSpace) -> int:
-    """Return how many blocks may stand at each place of a stage."""
-    return sum(prod(len(choices) for _, choices in menu.knobs) for menu in stage.blocks)
-
-
 @cache
 def _block(block: type[Block], knobs: tuple[str, ...], values: tuple[Value, ...]) -> Block:
     return block(**dict(zip(knobs, values, strict=True)))
@@ -409,10 +345,3 @@ def _stem(stem: Stem, width: int) -> Stem:
 @cache
 def _head(head: Head, width: int) -> Head:
     return replace(head, width=width)
-
-
-def _check_ascending(name: str, values: tuple[int, ...], least: int = 1) -> None:
-    if not isinstance(values, tuple):
-        raise SpecError(f"`{name}` (={values!r}) must be a tuple of choices: (16,) or (16, 24)")
-    if not values or list(values) != sorted(set(values)) or values[0] < least:
-        raise SpecError(f"`{name}` (={values}) must ascend and start at {least} or more")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from .codec import block_named, check_keys, from_plain, to_plain
+from .codec import block_named, check_keys, from_plain, placed, to_plain
 from .errors import SpecError, UnknownName
 from .heads import Head
 from .registry import Registry
@@ -67,7 +67,7 @@ def read_plain(path: Path) -> Any:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return parse_json(text) if path.suffix == ".json" else yaml.load(text, _Loader)
+        return parse_json(text) if path.suffix == ".json" else yaml.load(text, _SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -76,7 +76,7 @@ def read_plain(path: Path) -> Any:
         raise SpecError(f"{path}: {' '.join(str(error).split())}") from None
 
 
-class _Loader(yaml.SafeLoader):
+class _SafeLoader(yaml.SafeLoader):
     """Refuses a key that is there twice, of which PyYAML would keep the last without a word."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -117,7 +117,7 @@ def space_from_plain(data: Any, name: str = "unnamed") -> Space:
             resolution=_choices(data["resolution"], "$.resolution") if "resolution" in data else (),
         )
     except SpecError as error:
-        raise _at("$", error) from None
+        raise placed(error, "$") from None
 
 
 def space_to_plain(space: Space) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def _stage(data: Any, path: str) -> StageSpace:
             blocks=tuple(_menu(b, f"{path}.blocks[{i}]") for i, b in enumerate(data["blocks"])),
         )
     except SpecError as error:
-        raise _at(path, error) from None
+        raise placed(error, path) from None
 
 
 def _menu(data: Any, path: str) -> Menu:
@@ -174,12 +174,7 @@ def _menu(data: Any, path: str) -> Menu:
     try:
         return block_named(data["kind"], path).over(**knobs)
     except SpecError as error:
-        raise _at(path, error) from None
-
-
-def _at(path: str, error: SpecError) -> SpecError:
-    """Return `error` with the place of the fault, unless it already has a nearer one."""
-    return SpecError(error if str(error).startswith("$") else f"{path}: {error}")
+        raise placed(error, path) from None
 
 
 def _mapping(data: Any, path: str, known: Iterable[str]) -> dict[str, Any]:
